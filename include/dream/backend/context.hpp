@@ -1,0 +1,125 @@
+// Backends are types. A Context<B> holds what running on B needs: threads and scratch memory here,
+// a stream and library handles on a GPU. Every op takes it first.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <new>
+#include <vector>
+
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
+
+#include <dream/core/error.hpp>
+#include <dream/core/view.hpp>
+
+namespace dream {
+
+/// The host, with OpenMP threads where the compiler has them.
+struct Cpu {};
+
+template <class B>
+class Context;
+
+namespace detail {
+
+struct AlignedDelete {
+  void operator()(std::byte* p) const { ::operator delete[](p, std::align_val_t{64}); }
+};
+using AlignedBytes = std::unique_ptr<std::byte[], AlignedDelete>;
+
+inline AlignedBytes allocate_aligned(std::size_t bytes) {
+  try {
+    return AlignedBytes(static_cast<std::byte*>(::operator new[](std::max<std::size_t>(bytes, 64), std::align_val_t{64})));
+  } catch (const std::bad_alloc&) {
+    fail("out of memory: asked for ", bytes, " bytes");
+  }
+}
+
+}  // namespace detail
+
+/// Runs loops on `threads` threads. Work is cut into pieces whose borders do not depend on the number of threads, and
+/// every sum over pieces is taken in piece order, so results have the same bits for any number of threads.
+template <>
+class Context<Cpu> {
+ public:
+  /// threads <= 0: as many as OpenMP would use.
+  explicit Context(int threads = 0) {
+#if defined(_OPENMP)
+    threads_ = threads > 0 ? threads : omp_get_max_threads();
+#else
+    (void)threads;
+    threads_ = 1;
+#endif
+    scratch_.resize(static_cast<std::size_t>(threads_));
+  }
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+
+  int threads() const { return threads_; }
+
+  /// Calls f(i) for i in 0 .. count-1, in any order, in parallel. The first exception is rethrown here.
+  template <class F>
+  void parallel_for(std::int64_t count, F&& f) {
+    if (count <= 0) return;
+    if (count == 1 || threads_ == 1) {
+      for (std::int64_t i = 0; i < count; ++i) f(i);
+      return;
+    }
+    std::exception_ptr caught;
+#pragma omp parallel for schedule(dynamic) num_threads(threads_)
+    for (std::int64_t i = 0; i < count; ++i) {
+      try {
+        f(i);
+      } catch (...) {
+#pragma omp critical(dream_parallel_for)
+        if (!caught) caught = std::current_exception();
+      }
+    }
+    if (caught) std::rethrow_exception(caught);
+  }
+
+  /// Calls f(begin, end) for consecutive ranges of `block` out of 0 .. count-1, in parallel.
+  template <class F>
+  void parallel_blocks(std::int64_t count, std::int64_t block, F&& f) {
+    parallel_for((count + block - 1) / block,
+                 [&](std::int64_t b) { f(b * block, std::min(count, (b + 1) * block)); });
+  }
+
+  /// The calling thread's scratch memory number `slot` for `count` values, aligned to 64 bytes, contents unspecified.
+  /// Valid until the same thread asks for the same slot again. Grows, never shrinks: steady loops do not allocate.
+  template <class T>
+  T* scratch(int slot, std::int64_t count) {
+    int thread = 0;
+#if defined(_OPENMP)
+    thread = omp_in_parallel() ? omp_get_thread_num() : 0;
+#endif
+    auto& slots = scratch_[static_cast<std::size_t>(thread)].slots;
+    if (slots.size() <= static_cast<std::size_t>(slot)) slots.resize(static_cast<std::size_t>(slot) + 1);
+    auto& piece = slots[static_cast<std::size_t>(slot)];
+    const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(T);
+    if (piece.bytes < bytes) {
+      piece.memory = detail::allocate_aligned(bytes);
+      piece.bytes = bytes;
+    }
+    return reinterpret_cast<T*>(piece.memory.get());
+  }
+
+ private:
+  struct Piece {
+    detail::AlignedBytes memory;
+    std::size_t bytes = 0;
+  };
+  struct alignas(64) ThreadScratch {
+    std::vector<Piece> slots;
+  };
+
+  int threads_ = 1;
+  std::vector<ThreadScratch> scratch_;
+};
+
+}  // namespace dream

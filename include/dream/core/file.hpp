@@ -1,0 +1,225 @@
+// Files (POSIX): written whole or not at all, read whole or mapped. Every failed call is a dream::error that names the
+// file and the reason.
+#pragma once
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <climits>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include <dream/core/error.hpp>
+
+namespace dream {
+
+namespace detail {
+
+inline std::string reason(int code) { return std::generic_category().message(code); }
+
+/// A file descriptor that closes itself.
+class Descriptor {
+ public:
+  explicit Descriptor(int number = -1) : number_(number) {}
+  Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    std::swap(number_, other.number_);
+    return *this;
+  }
+  ~Descriptor() { close(); }
+
+  int get() const { return number_; }
+  /// 0, or the errno of the failed close.
+  int close() {
+    const int number = std::exchange(number_, -1);
+    return number >= 0 && ::close(number) != 0 && errno != EINTR ? errno : 0;
+  }
+
+ private:
+  int number_;
+};
+
+/// Opens a file for reading and says what it is; a folder is an error.
+inline std::pair<Descriptor, struct stat> open_for_reading(const std::string& path) {
+  Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.get() < 0) fail(path, ": cannot open for reading: ", reason(errno));
+  struct stat about;
+  if (::fstat(file.get(), &about) != 0) fail(path, ": cannot read its size: ", reason(errno));
+  if (S_ISDIR(about.st_mode)) fail(path, ": is a folder, expected a file");
+  return {std::move(file), about};
+}
+
+}  // namespace detail
+
+/// Writes a file whole or not at all: into a temporary beside the target, which commit() puts in the target's place.
+/// Not committed, it leaves the target as it was. A target that is a device or a pipe is written directly.
+class AtomicFile {
+ public:
+  /// Opens the temporary; an unwritable folder or a target that is a folder is an error.
+  explicit AtomicFile(std::string path) : path_(std::move(path)) {
+    struct stat about;
+    if (::stat(path_.c_str(), &about) == 0) {
+      if (S_ISDIR(about.st_mode)) fail(path_, ": cannot write: is a folder, expected a file");
+      if (!S_ISREG(about.st_mode)) {
+        file_ = detail::Descriptor(::open(path_.c_str(), O_WRONLY | O_CLOEXEC));
+        if (file_.get() < 0) fail(path_, ": cannot open for writing: ", detail::reason(errno));
+        return;
+      }
+      char resolved[PATH_MAX];  // a link stays a link: the file it leads to is replaced
+      target_ = ::realpath(path_.c_str(), resolved) ? resolved : path_;
+    } else {
+      target_ = path_;
+    }
+    const std::string stem = target_ + ".partial-" + std::to_string(::getpid()) + "-";
+    for (int attempt = 0; file_.get() < 0; ++attempt) {
+      temporary_ = stem + std::to_string(attempt);
+      file_ = detail::Descriptor(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+      if (file_.get() < 0 && errno != EEXIST) {
+        const int code = errno;
+        temporary_.clear();
+        fail(path_, ": cannot create a file in this folder: ", detail::reason(code));
+      }
+    }
+  }
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+  ~AtomicFile() { discard(); }
+
+  const std::string& path() const { return path_; }
+
+  /// Appends bytes. A failure (disk full, ...) discards the file.
+  void write(const void* data, std::size_t bytes) {
+    DREAM_EXPECT(file_.get() >= 0, path_, ": written to after it was committed or had failed");
+    if (buffer_.size() + bytes > buffer_limit) flush();
+    const char* from = static_cast<const char*>(data);
+    if (bytes >= buffer_limit) {
+      put(from, bytes);
+    } else {
+      buffer_.insert(buffer_.end(), from, from + bytes);
+    }
+  }
+  void write(std::string_view text) { write(text.data(), text.size()); }
+
+  /// Makes everything written durable, then puts it in the target's place in one step.
+  void commit() {
+    DREAM_EXPECT(file_.get() >= 0, path_, ": committed twice, or after it had failed");
+    flush();
+    if (temporary_.empty()) {
+      check(file_.close(), "closing");
+      return;
+    }
+    if (::fsync(file_.get()) != 0) check(errno, "flushing to the disk");
+    check(file_.close(), "closing");
+    if (::rename(temporary_.c_str(), target_.c_str()) != 0) check(errno, "renaming the finished file");
+    temporary_.clear();
+    std::string folder = std::filesystem::path(target_).parent_path().string();
+    if (folder.empty()) folder = ".";
+    const detail::Descriptor opened(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    // A folder that may be written but not read cannot be flushed, and some file systems cannot flush folders at all.
+    if (opened.get() >= 0 && ::fsync(opened.get()) != 0 && errno != EINVAL) check(errno, "flushing its folder");
+  }
+
+ private:
+  static constexpr std::size_t buffer_limit = std::size_t{1} << 20;
+
+  void put(const char* from, std::size_t bytes) {
+    while (bytes > 0) {
+      const ssize_t done = ::write(file_.get(), from, bytes);
+      if (done < 0 && errno == EINTR) continue;
+      if (done < 0) check(errno, "writing");
+      from += done;
+      bytes -= static_cast<std::size_t>(done);
+    }
+  }
+  void flush() {
+    put(buffer_.data(), buffer_.size());
+    buffer_.clear();
+  }
+  void check(int code, const char* doing) {
+    if (code == 0) return;
+    discard();
+    fail(path_, ": failed while ", doing, ": ", detail::reason(code));
+  }
+  void discard() noexcept {
+    file_.close();
+    if (!temporary_.empty()) ::unlink(temporary_.c_str());
+    temporary_.clear();
+  }
+
+  std::string path_;
+  std::string target_;
+  std::string temporary_;  // empty: none
+  std::vector<char> buffer_;
+  detail::Descriptor file_;
+};
+
+/// The whole contents of a file. Missing, unreadable or a folder: an error.
+inline std::string read_file(const std::string& path) {
+  const auto [file, about] = detail::open_for_reading(path);
+  std::string contents(static_cast<std::size_t>(about.st_size) + 1, '\0');  // the spare byte lets one read see the end
+  std::size_t have = 0;
+  while (true) {
+    const ssize_t done = ::read(file.get(), contents.data() + have, contents.size() - have);
+    if (done < 0 && errno == EINTR) continue;
+    if (done < 0) fail(path, ": failed while reading: ", detail::reason(errno));
+    if (done == 0) break;
+    have += static_cast<std::size_t>(done);
+    if (have == contents.size()) contents.resize(2 * have);
+  }
+  contents.resize(have);
+  return contents;
+}
+
+/// A file's bytes, mapped read-only. The file must not shrink while it is mapped.
+class MappedFile {
+ public:
+  explicit MappedFile(const std::string& path) {
+    const auto [file, about] = detail::open_for_reading(path);
+    if (!S_ISREG(about.st_mode)) fail(path, ": is neither a regular file nor a folder, so it cannot be mapped");
+    size_ = static_cast<std::size_t>(about.st_size);
+    if (size_ == 0) return;
+    void* address = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);
+    if (address == MAP_FAILED) fail(path, ": cannot map ", size_, " bytes: ", detail::reason(errno));
+    data_ = static_cast<const char*>(address);
+    ::madvise(address, size_, MADV_SEQUENTIAL);
+  }
+  MappedFile(MappedFile&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  MappedFile& operator=(MappedFile&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    return *this;
+  }
+  ~MappedFile() {
+    if (data_) ::munmap(const_cast<char*>(data_), size_);
+  }
+
+  const char* data() const { return data_; }
+  std::size_t size() const { return size_; }
+  std::string_view text() const { return {data_, size_}; }
+
+ private:
+  const char* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+/// Makes a folder and those above it; one that exists is left as it is. A file in the way is an error.
+inline void make_folder(const std::string& path) {
+  DREAM_EXPECT(!path.empty(), "cannot make a folder without a name");
+  std::error_code code;
+  std::filesystem::create_directories(path, code);
+  std::error_code unknown;
+  if (std::filesystem::is_directory(path, unknown)) return;
+  fail(path, ": cannot make this folder: ", code ? code.message() : "a file is in its place");
+}
+
+}  // namespace dream

@@ -1,0 +1,154 @@
+#include <dream/core/file.hpp>
+
+#include <sys/resource.h>
+#include <csignal>
+
+#include "support/catch.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Folder {
+  fs::path path;
+  Folder() {
+    std::string name = (fs::temp_directory_path() / "dream-file-XXXXXX").string();
+    REQUIRE(::mkdtemp(name.data()));
+    path = name;
+  }
+  ~Folder() {
+    std::error_code ignored;
+    fs::permissions(path, fs::perms::owner_all, ignored);
+    fs::remove_all(path, ignored);
+  }
+  std::string operator/(const char* name) const { return (path / name).string(); }
+  std::size_t entries() const {
+    std::size_t count = 0;
+    for (const auto& entry : fs::directory_iterator(path)) count += !entry.path().empty();
+    return count;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a committed file holds what was written, in order, across buffer sizes") {
+  Folder folder;
+  const std::string path = folder / "a.bin";
+  std::string expected;
+  {
+    dream::AtomicFile file(path);
+    for (std::size_t bytes : {1u, 0u, 70000u, 1u << 20, 3u, (1u << 20) + 1, 999999u, 5u}) {
+      const std::string piece(bytes, static_cast<char>('a' + bytes % 26));
+      file.write(piece);
+      expected += piece;
+    }
+    REQUIRE_FALSE(fs::exists(path));
+    file.commit();
+    REQUIRE_ERROR(file.write("x"), "after it was committed");
+    REQUIRE_ERROR(file.commit(), "committed twice");
+  }
+  REQUIRE(dream::read_file(path) == expected);
+  REQUIRE(dream::MappedFile(path).text() == expected);
+  REQUIRE(folder.entries() == 1);
+}
+
+TEST_CASE("an uncommitted file leaves the old contents and no temporary") {
+  Folder folder;
+  const std::string path = folder / "a.txt";
+  {
+    dream::AtomicFile file(path);
+    file.write("old");
+    file.commit();
+  }
+  {
+    dream::AtomicFile first(path), second(path);
+    first.write("first");
+    second.write("second");
+    REQUIRE(folder.entries() == 3);
+    second.commit();
+  }
+  REQUIRE(dream::read_file(path) == "second");
+  REQUIRE(folder.entries() == 1);
+}
+
+TEST_CASE("writing through a link replaces the file it leads to and keeps the link") {
+  Folder folder;
+  dream::AtomicFile(folder / "real").commit();
+  fs::create_symlink("real", folder / "link");
+  dream::AtomicFile file(folder / "link");
+  file.write("x");
+  file.commit();
+  REQUIRE(fs::is_symlink(folder / "link"));
+  REQUIRE(dream::read_file(folder / "real") == "x");
+}
+
+TEST_CASE("a full disk, an oversized file and a missing folder are errors that name file and reason") {
+  Folder folder;
+  if (fs::exists("/dev/full")) {
+    dream::AtomicFile full("/dev/full");
+    full.write("x");
+    REQUIRE_ERROR(full.commit(), "/dev/full: failed while writing: No space left on device");
+    REQUIRE_ERROR(full.write("x"), "had failed");
+  }
+  REQUIRE_ERROR(dream::AtomicFile(folder / "missing/a"),
+                "missing/a: cannot create a file in this folder: No such file");
+  REQUIRE_ERROR(dream::AtomicFile(folder.path.string()), "is a folder, expected a file");
+
+  // The file size limit stands in for a full disk behind a regular file.
+  rlimit before;
+  REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+  const rlimit limited{1 << 16, before.rlim_max};
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &limited) == 0);
+  std::string message;
+  try {
+    dream::AtomicFile file(folder / "big");
+    file.write(std::string(1 << 17, 'x'));
+    file.commit();
+  } catch (const dream::error& e) {
+    message = e.what();
+  }
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, handler);
+  REQUIRE(message.find("big: failed while writing: File too large") != std::string::npos);
+  REQUIRE(folder.entries() == 0);
+}
+
+TEST_CASE("an unwritable folder is an error") {
+  if (fs::exists("/proc/self")) REQUIRE_ERROR(dream::AtomicFile("/proc/dream"), "cannot create a file in this folder");
+  if (::geteuid() == 0) return;  // the superuser may write everywhere else
+  Folder folder;
+  fs::permissions(folder.path, fs::perms::owner_read | fs::perms::owner_exec);
+  REQUIRE_ERROR(dream::AtomicFile(folder / "a"), "Permission denied");
+}
+
+TEST_CASE("reading a missing file or a folder is an error") {
+  Folder folder;
+  REQUIRE_ERROR(dream::read_file(folder / "none"), "none: cannot open for reading: No such file or directory");
+  REQUIRE_ERROR(dream::MappedFile(folder / "none"), "none: cannot open for reading");
+  REQUIRE_ERROR(dream::read_file(folder.path.string()), "is a folder, expected a file");
+  REQUIRE_ERROR(dream::MappedFile(folder.path.string()), "is a folder, expected a file");
+}
+
+TEST_CASE("an empty file reads and maps as nothing") {
+  Folder folder;
+  dream::AtomicFile(folder / "empty").commit();
+  REQUIRE(dream::read_file(folder / "empty").empty());
+  REQUIRE(dream::MappedFile(folder / "empty").size() == 0);
+}
+
+TEST_CASE("a file whose size is not known beforehand is read whole") {
+  if (!fs::exists("/proc/self/status")) return;
+  REQUIRE(dream::read_file("/proc/self/status").find("Name:") != std::string::npos);
+}
+
+TEST_CASE("a folder is made with those above it, and a file in the way is an error") {
+  Folder folder;
+  dream::make_folder(folder / "a/b/c");
+  dream::make_folder(folder / "a/b/c");
+  REQUIRE(fs::is_directory(folder / "a/b/c"));
+  dream::AtomicFile(folder / "file").commit();
+  REQUIRE_ERROR(dream::make_folder(folder / "file"), "file: cannot make this folder: Not a directory");
+  REQUIRE_ERROR(dream::make_folder(folder / "file/b"), "cannot make this folder");
+  REQUIRE_ERROR(dream::make_folder(""), "without a name");
+}

@@ -13,7 +13,11 @@ using Catch::Approx;
 #include <dream/core/error.hpp>
 
 /// The expression throws dream::error whose message contains the text.
-#define REQUIRE_ERROR(expression, text) \
-  REQUIRE_THROWS_MATCHES(expression, dream::error, Catch::Matchers::Predicate<dream::error>( \
-    [&](const dream::error& e) { UNSCOPED_INFO(e.what()); return std::string(e.what()).find(text) != std::string::npos; }, \
-    std::string("mentions: ") + (text)))
+#define REQUIRE_ERROR(expression, text)                                                      \
+  REQUIRE_THROWS_MATCHES(expression, dream::error,                                           \
+                         Catch::Matchers::Predicate<dream::error>(                           \
+                             [&](const dream::error& e) {                                    \
+                               UNSCOPED_INFO(e.what());                                      \
+                               return std::string(e.what()).find(text) != std::string::npos; \
+                             },                                                              \
+                             std::string("mentions: ") + (text)))

@@ -34,7 +34,8 @@ using AlignedBytes = std::unique_ptr<std::byte[], AlignedDelete>;
 
 inline AlignedBytes allocate_aligned(std::size_t bytes) {
   try {
-    return AlignedBytes(static_cast<std::byte*>(::operator new[](std::max<std::size_t>(bytes, 64), std::align_val_t{64})));
+    return AlignedBytes(
+        static_cast<std::byte*>(::operator new[](std::max<std::size_t>(bytes, 64), std::align_val_t{64})));
   } catch (const std::bad_alloc&) {
     fail("out of memory: asked for ", bytes, " bytes");
   }
@@ -86,8 +87,7 @@ class Context<Cpu> {
   /// Calls f(begin, end) for consecutive ranges of `block` out of 0 .. count-1, in parallel.
   template <class F>
   void parallel_blocks(std::int64_t count, std::int64_t block, F&& f) {
-    parallel_for((count + block - 1) / block,
-                 [&](std::int64_t b) { f(b * block, std::min(count, (b + 1) * block)); });
+    parallel_for((count + block - 1) / block, [&](std::int64_t b) { f(b * block, std::min(count, (b + 1) * block)); });
   }
 
   /// The calling thread's scratch memory number `slot` for `count` values, aligned to 64 bytes, contents unspecified.

@@ -30,8 +30,8 @@ template <class... Parts>
 }  // namespace dream
 
 /// Throws dream::error with the remaining arguments joined into the message, unless the condition holds.
-#define DREAM_EXPECT(condition, ...)                \
-  do {                                              \
-    if (!(condition)) [[unlikely]]                  \
-      ::dream::fail(__VA_ARGS__);                   \
+#define DREAM_EXPECT(condition, ...) \
+  do {                               \
+    if (!(condition)) [[unlikely]]   \
+      ::dream::fail(__VA_ARGS__);    \
   } while (false)

@@ -39,9 +39,7 @@ DREAM_HOST_DEVICE constexpr RandomBlock philox4x32(std::uint64_t counter_low, st
 }
 
 /// Uniform in [0, 1) with 53 random bits.
-DREAM_HOST_DEVICE constexpr double to_unit(std::uint64_t bits) {
-  return static_cast<double>(bits >> 11) * 0x1.0p-53;
-}
+DREAM_HOST_DEVICE constexpr double to_unit(std::uint64_t bits) { return static_cast<double>(bits >> 11) * 0x1.0p-53; }
 
 /// Uniform in {0, .., n-1}: the high half of bits * n (bias below n / 2^64).
 DREAM_HOST_DEVICE constexpr std::uint64_t to_below(std::uint64_t bits, std::uint64_t n) {
@@ -52,7 +50,16 @@ DREAM_HOST_DEVICE constexpr std::uint64_t to_below(std::uint64_t bits, std::uint
 }
 
 /// What a random number is for; keeps the streams of one seed apart.
-enum class RandomUse : std::uint32_t { initialise = 1, shuffle, negatives, split, synthetic, estimate, dropout, user = 1000 };
+enum class RandomUse : std::uint32_t {
+  initialise = 1,
+  shuffle,
+  negatives,
+  split,
+  synthetic,
+  estimate,
+  dropout,
+  user = 1000
+};
 
 /// The random numbers of one purpose and one step under a seed, addressed by index.
 struct RandomStream {

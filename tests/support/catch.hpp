@@ -12,6 +12,19 @@ using Catch::Approx;
 
 #include <dream/core/error.hpp>
 
+/// Ends the test case and counts it as skipped, where it needs something that is not here.
+#define DREAM_SKIP(reason)       \
+  do {                           \
+    dream_test::skipped = true;  \
+    WARN("skipped: " << reason); \
+    SUCCEED();                   \
+    return;                      \
+  } while (false)
+
+namespace dream_test {
+inline bool skipped = false;  ///< whether a test case of this run called DREAM_SKIP
+}
+
 /// The expression throws dream::error whose message contains the text.
 #define REQUIRE_ERROR(expression, text)                                                      \
   REQUIRE_THROWS_MATCHES(expression, dream::error,                                           \

@@ -22,9 +22,9 @@ struct Pairs {
 /// One modality: a feature row for every item of the catalogue.
 struct Modality {
   std::string name;
-  index_t rows = 0;  ///< items
-  index_t cols = 0;  ///< feature dimension d_m
-  std::vector<float> values;  ///< rows x cols, row-major; the rows of items without the modality are zero
+  index_t rows = 0;                   ///< items
+  index_t cols = 0;                   ///< feature dimension d_m
+  std::vector<float> values;          ///< rows x cols, row-major; the rows of items without the modality are zero
   std::vector<std::uint8_t> present;  ///< per item: 1 where it has the modality (finite, not all zero)
 
   MatrixView<const float> features() const { return {values.data(), rows, cols, cols}; }
@@ -36,7 +36,9 @@ struct IdMap {
   std::vector<std::string> names;
 
   bool is_identity() const { return names.empty(); }
-  std::string name(index_t row) const { return names.empty() ? std::to_string(row) : names[static_cast<std::size_t>(row)]; }
+  std::string name(index_t row) const {
+    return names.empty() ? std::to_string(row) : names[static_cast<std::size_t>(row)];
+  }
 };
 
 /// The splits that an interaction can belong to; the numbers are those of the x_label column.
@@ -54,9 +56,7 @@ struct Dataset {
 
   index_t user_count() const { return users.count; }
   index_t item_count() const { return items.count; }
-  const Pairs& pairs(Split split) const {
-    return split == Split::train ? train : split == Split::valid ? valid : test;
-  }
+  const Pairs& pairs(Split split) const { return split == Split::train ? train : split == Split::valid ? valid : test; }
 };
 
 }  // namespace dream

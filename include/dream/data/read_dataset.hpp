@@ -1,0 +1,332 @@
+// Reads a data set: an MMRec folder, a folder of LightGCN lists or one plain file. docs/data.md describes the formats.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <dream/core/error.hpp>
+#include <dream/core/file.hpp>
+#include <dream/data/dataset.hpp>
+#include <dream/data/ids.hpp>
+#include <dream/data/interaction_file.hpp>
+#include <dream/data/interactions.hpp>
+#include <dream/data/k_core.hpp>
+#include <dream/data/npy.hpp>
+#include <dream/data/split.hpp>
+
+namespace dream {
+
+/// What read_dataset does beyond reading.
+struct ReadOptions {
+  SplitRule split = SplitRule::given;           ///< `given` falls back to `random` where the files hold no split
+  std::array<double, 3> ratios{0.8, 0.1, 0.1};  ///< of train, valid and test
+  std::uint64_t seed = 999;                     ///< of the random split
+  int k_core = 0;                               ///< users and items with fewer interactions are removed, repeatedly
+  bool remove_duplicates = false;               ///< keep the first of equal pairs; otherwise they are an error
+  IdKind ids = IdKind::automatic;               ///< automatic: integers if the first id is one
+  std::vector<std::string> modalities;          ///< the ones to read, by name; none named: all
+};
+
+namespace detail {
+
+/// Marks which items have the modality and zeroes the rows of the others. Returns how many lack it.
+inline index_t mark_present(Modality& modality) {
+  modality.present.assign(static_cast<std::size_t>(modality.rows), 0);
+  index_t missing = 0;
+#pragma omp parallel for schedule(static) reduction(+ : missing)
+  for (index_t i = 0; i < modality.rows; ++i) {
+    float* row = modality.values.data() + std::int64_t{i} * modality.cols;
+    // The largest magnitude as bits: 0 only for a zero row, from 0x7f800000 on for infinities and NaN.
+    std::uint32_t largest = 0;
+    for (index_t j = 0; j < modality.cols; ++j)
+      largest = std::max(largest, std::bit_cast<std::uint32_t>(row[j]) & 0x7fffffffu);
+    const bool present = largest > 0 && largest < 0x7f800000u;
+    modality.present[static_cast<std::size_t>(i)] = present;
+    if (!present) std::fill_n(row, modality.cols, 0.0f);
+    missing += !present;
+  }
+  return missing;
+}
+
+/// The modalities of a folder, WHAT_feat.npy each, sorted by name, with notes about missing features.
+inline void read_modalities(const std::filesystem::path& folder, const std::vector<std::string>& wanted,
+                            Dataset& data) {
+  constexpr std::string_view ending = "_feat.npy";
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const std::string file = entry.path().filename().string();
+    if (file.size() > ending.size() && file.ends_with(ending))
+      names.push_back(file.substr(0, file.size() - ending.size()));
+  }
+  std::sort(names.begin(), names.end());
+  for (const std::string& name : wanted)
+    if (!std::count(names.begin(), names.end(), name))
+      fail((folder / (name + "_feat.npy")).string(), ": there is no such file, expected the features of the modality '",
+           name, "'");
+  for (const std::string& name : names) {
+    if (!wanted.empty() && !std::count(wanted.begin(), wanted.end(), name)) continue;
+    const std::string path = (folder / (name + "_feat.npy")).string();
+    NpyMatrix matrix = read_npy(path);
+    DREAM_EXPECT(matrix.rows > 0 && matrix.cols > 0, path, ": found ", shape(matrix),
+                 " features, expected at least one");
+    if (!data.modalities.empty() && data.modalities[0].rows != matrix.rows)
+      fail(path, ": found ", matrix.rows, " rows, expected ", data.modalities[0].rows, " as in ",
+           data.modalities[0].name, "_feat.npy");
+    Modality& modality = data.modalities.emplace_back();
+    modality.name = name;
+    modality.rows = matrix.rows;
+    modality.cols = matrix.cols;
+    modality.values = std::move(matrix.values);
+    const index_t missing = mark_present(modality);
+    if (missing == modality.rows)
+      fail(path, ": all ", missing, " rows are zero or not finite, expected features of at least one item");
+    if (missing > 0)
+      data.notes.push_back(concat(name, ": ", missing, " of ", modality.rows,
+                                  " items have no features (a zero row, or a value that is not finite)."));
+  }
+}
+
+/// Renumbers ids so that the kept rows are consecutive; returns the new row of each old one (-1: removed).
+inline std::vector<index_t> compact(IdMap& ids, const std::vector<std::uint8_t>& keep) {
+  std::vector<index_t> row(keep.size(), -1);
+  IdMap left;
+  for (index_t i = 0; i < ids.count; ++i)
+    if (keep[static_cast<std::size_t>(i)]) {
+      row[static_cast<std::size_t>(i)] = left.count++;
+      left.names.push_back(ids.name(i));
+    }
+  if (left.count < ids.count) ids = std::move(left);
+  return row;
+}
+
+/// Restricts everything to the k-core.
+inline void apply_k_core(Interactions& raw, Dataset& data, int k) {
+  const KCore core = k_core(raw.user, raw.item, raw.users.count, raw.items.count, k);
+  const index_t users = raw.users.count, items = raw.items.count;
+  const std::int64_t before = raw.size();
+  const auto user_row = compact(raw.users, core.user), item_row = compact(raw.items, core.item);
+  std::vector<std::uint8_t> keep(raw.user.size());
+  for (std::size_t i = 0; i < keep.size(); ++i) {
+    raw.user[i] = user_row[static_cast<std::size_t>(raw.user[i])];
+    raw.item[i] = item_row[static_cast<std::size_t>(raw.item[i])];
+    keep[i] = raw.user[i] >= 0 && raw.item[i] >= 0;
+  }
+  raw.filter(keep);
+  DREAM_EXPECT(raw.size() > 0, data.name, ": no interaction is left by the k-core filter with k = ", k);
+  for (Modality& modality : data.modalities) {
+    const std::size_t cols = static_cast<std::size_t>(modality.cols);
+    for (std::size_t i = 0; i < item_row.size(); ++i) {
+      if (item_row[i] < 0) continue;
+      const std::size_t to = static_cast<std::size_t>(item_row[i]);  // never above i
+      if (to != i) std::copy_n(modality.values.begin() + i * cols, cols, modality.values.begin() + to * cols);
+      modality.present[to] = modality.present[i];
+    }
+    modality.rows = raw.items.count;
+    modality.values.resize(static_cast<std::size_t>(modality.rows) * cols);
+    modality.present.resize(static_cast<std::size_t>(modality.rows));
+    DREAM_EXPECT(std::count(modality.present.begin(), modality.present.end(), 1) > 0, data.name, ": no item of the ", k,
+                 "-core has features of the modality '", modality.name, "'");
+  }
+  data.notes.push_back(concat("The ", k, "-core filter removed ", users - raw.users.count, " users, ",
+                              items - raw.items.count, " items and ", before - raw.size(), " interactions."));
+}
+
+/// Labels the interactions by the rule that the options and the files lead to.
+inline void apply_split(Interactions& raw, const ReadOptions& options, bool valid_is_missing, const std::string& source,
+                        Dataset& data) {
+  SplitRule rule = options.split;
+  if (rule == SplitRule::given && raw.label.empty()) {
+    rule = SplitRule::random;
+    data.notes.push_back("The files hold no split, so the interactions were split at random.");
+  }
+  if (rule == SplitRule::given && valid_is_missing) {
+    carve_valid(raw.user, raw.users.count, options.ratios, options.seed, raw.label);
+    data.notes.push_back("There is no valid.txt, so valid interactions were drawn at random from train.txt.");
+  } else if (rule == SplitRule::random) {
+    raw.label = split_random(raw.user, raw.users.count, options.ratios, options.seed);
+  } else if (rule == SplitRule::time) {
+    DREAM_EXPECT(!raw.timestamp.empty(), source, ": has no timestamp column, which a split by time needs");
+    raw.label = split_by_time(raw.user, raw.users.count, raw.timestamp, options.ratios);
+  }
+  std::array<std::size_t, 3> counts{};
+  for (const std::uint8_t label : raw.label) ++counts[label];
+  DREAM_EXPECT(counts[0] > 0, source, ": has no training interactions (", counts[1], " valid, ", counts[2], " test)");
+  for (std::size_t s = 1; s < 3; ++s)
+    if (counts[s] == 0)
+      data.notes.push_back(concat("There are no ", s == 1 ? "valid" : "test", " interactions (x_label ", s, ")."));
+
+  const std::array<Pairs*, 3> pairs{&data.train, &data.valid, &data.test};
+  for (std::size_t s = 0; s < 3; ++s) {
+    pairs[s]->user.reserve(counts[s]);
+    pairs[s]->item.reserve(counts[s]);
+    if (!raw.timestamp.empty()) pairs[s]->timestamp.reserve(counts[s]);
+  }
+  for (std::size_t i = 0; i < raw.user.size(); ++i) {
+    Pairs& to = *pairs[raw.label[i]];
+    to.user.push_back(raw.user[i]);
+    to.item.push_back(raw.item[i]);
+    if (!raw.timestamp.empty()) to.timestamp.push_back(raw.timestamp[i]);
+  }
+}
+
+/// The table of a folder: the one named like the folder, or the only one. Empty where there is none.
+inline std::filesystem::path find_table(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> found;
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    if (entry.path().extension() == ".inter") found.push_back(entry.path());
+  const auto named = folder / (folder.filename().string() + ".inter");
+  if (found.empty() || std::count(found.begin(), found.end(), named)) return found.empty() ? "" : named;
+  if (found.size() > 1)
+    fail(folder.string(), ": found ", found.size(), " .inter files, expected one, or one named ",
+         named.filename().string());
+  return found[0];
+}
+
+}  // namespace detail
+
+/// Reads a folder or a file into memory. Every malformed input is a dream::error that names file and place; what is
+/// unusual but usable is told in `notes`.
+inline Dataset read_dataset(const std::string& path, const ReadOptions& options = {}) {
+  namespace fs = std::filesystem;
+  std::error_code code;
+  const fs::file_status status = fs::status(path, code);
+  if (!fs::exists(status)) fail(path, ": no such file or folder, expected a data set");
+  const fs::path given = fs::weakly_canonical(path);
+  const bool is_folder = fs::is_directory(status);
+  const fs::path table = is_folder ? detail::find_table(given) : given;
+  const bool lists = is_folder && table.empty();
+  const bool plain = !lists && table.extension() != ".inter";
+  const fs::path folder = is_folder ? given : given.parent_path();
+  if (lists && !fs::exists(folder / "train.txt"))
+    fail(path, ": found neither an .inter file nor train.txt, expected an MMRec folder or LightGCN lists");
+
+  Dataset data;
+  data.name = is_folder ? given.filename().string() : given.stem().string();
+  std::optional<IdMap> user_list, item_list;
+  const std::string user_list_path = (folder / "user_ids.tsv").string(),
+                    item_list_path = (folder / "item_ids.tsv").string();
+  if (!plain) {
+    detail::read_modalities(folder, options.modalities, data);
+    if (fs::exists(user_list_path)) user_list = read_ids(user_list_path);
+    if (fs::exists(item_list_path)) item_list = read_ids(item_list_path);
+  } else {
+    DREAM_EXPECT(options.modalities.empty(), path, ": a plain file has no features, but modalities were asked for");
+  }
+  detail::IdColumn users("user", options.ids, user_list ? &*user_list : nullptr, user_list_path);
+  detail::IdColumn items("item", options.ids, item_list ? &*item_list : nullptr, item_list_path);
+
+  Interactions raw;
+  std::vector<detail::TextFile> files;
+  std::function<std::string(std::int64_t)> place;  // of an interaction, "file:line"
+  bool valid_is_missing = false;
+  if (lists) {
+    for (std::uint8_t label = 0; label < 3; ++label) {
+      const fs::path file = folder / std::array{"train.txt", "valid.txt", "test.txt"}[label];
+      if (label == 1 && !fs::exists(file)) {
+        valid_is_missing = true;
+        continue;
+      }
+      files.emplace_back(file.string());
+      detail::parse_lists(files.back(), label, users, items, raw);
+    }
+    DREAM_EXPECT(raw.size() > 0, path, ": the lists hold no interactions");
+    place = [&](std::int64_t i) {
+      for (const auto& file : files)
+        if (const auto found = detail::place_in_lists(file, i)) return *found;
+      return path;
+    };
+  } else {
+    const detail::TextFile& file = files.emplace_back(table.string());
+    const char* rows = file.start();
+    std::vector<detail::Column> columns;
+    const auto behind_header = [&] {
+      const char* end = std::find(rows, file.end(), '\n');
+      return end == file.end() ? end : end + 1;
+    };
+    if (!plain) {
+      columns = detail::parse_header<false>(file);
+      rows = behind_header();
+      detail::parse_table<false>(file, rows, columns, users, items, raw);
+    } else {
+      std::size_t fields = 0;
+      bool header = false;
+      for (const char* p = rows; p; ++fields) {
+        const std::string_view field = detail::field_at<true>(p, file.end());
+        const detail::Column column = detail::column_of(field);
+        header = header || column == detail::Column::user || column == detail::Column::item;
+        p = detail::next_field<true>(field.data() + field.size(), file.end());
+      }
+      if (header) {
+        columns = detail::parse_header<true>(file);
+        rows = behind_header();
+      } else {
+        if (fields < 2 || fields > 3)
+          file.bad(rows, "found ", fields, fields == 1 ? " column" : " columns",
+                   ", expected user, item and perhaps timestamp, or a header line that names the columns");
+        columns = {detail::Column::user, detail::Column::item};
+        if (fields == 3) columns.push_back(detail::Column::timestamp);
+      }
+      detail::parse_table<true>(file, rows, columns, users, items, raw);
+    }
+    place = [&files, rows, plain](std::int64_t i) {
+      return plain ? detail::place_in_table<true>(files[0], rows, i) : detail::place_in_table<false>(files[0], rows, i);
+    };
+  }
+
+  // Rows of users and items.
+  const std::string source = files[0].path;
+  raw.users = user_list ? std::move(*user_list) : users.ids();
+  raw.items = item_list ? *item_list : items.ids();
+  if (!data.modalities.empty()) {
+    const index_t rows = data.modalities[0].rows;
+    const std::string feature_file = data.modalities[0].name + "_feat.npy";
+    if (item_list) {
+      DREAM_EXPECT(rows == item_list->count, item_list_path, ": found ", item_list->count, " items, expected ", rows,
+                   ", the rows of ", feature_file);
+    } else if (!items.integers()) {
+      fail(source, ": the item ids are strings; expected ", item_list_path,
+           " with a line 'row TAB id' for every row of ", feature_file, ", which says whose features a row holds");
+    } else if (raw.items.count > rows) {
+      const auto beyond = std::find_if(raw.item.begin(), raw.item.end(), [rows](index_t i) { return i >= rows; });
+      fail(place(beyond - raw.item.begin()), ": found the item id ", *beyond, ", expected at most ", rows - 1, ", as ",
+           feature_file, " has ", rows, " rows (ids reach ", raw.items.count - 1, ")");
+    } else {
+      raw.items.count = rows;
+    }
+  }
+
+  std::vector<std::uint8_t> keep;
+  if (const auto repeated = find_duplicates(raw, keep)) {
+    if (!options.remove_duplicates)
+      fail(place(repeated->second), ": found user ",
+           raw.users.name(raw.user[static_cast<std::size_t>(repeated->second)]), " with item ",
+           raw.items.name(raw.item[static_cast<std::size_t>(repeated->second)]), " again, first at ",
+           place(repeated->first), " (the option remove_duplicates keeps the first)");
+    const std::int64_t before = raw.size();
+    raw.filter(keep);
+    data.notes.push_back(concat(before - raw.size(), " repeated interactions were removed."));
+  }
+  if (options.k_core > 0) detail::apply_k_core(raw, data, options.k_core);
+  detail::apply_split(raw, options, valid_is_missing, source, data);
+
+  for (const auto& [what, rows, count] :
+       {std::tuple{"user", &raw.user, raw.users.count}, {"item", &raw.item, raw.items.count}}) {
+    std::vector<std::uint8_t> seen(static_cast<std::size_t>(count), 0);
+    for (const index_t row : *rows) seen[static_cast<std::size_t>(row)] = 1;
+    const std::int64_t without = std::count(seen.begin(), seen.end(), 0);
+    if (without > 0) data.notes.push_back(concat(without, " of ", count, ' ', what, "s have no interactions."));
+  }
+  data.users = std::move(raw.users);
+  data.items = std::move(raw.items);
+  return data;
+}
+
+}  // namespace dream

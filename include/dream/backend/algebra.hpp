@@ -1,0 +1,134 @@
+// Dense building blocks on the host beside the matrix product: sums, norms, row normalisation, elementwise passes.
+// Sums over many rows are taken in fixed pieces, added in order.
+#pragma once
+
+#include <cmath>
+
+#include <Eigen/Core>
+
+#include <dream/backend/gemm.hpp>
+#include <dream/backend/matrix.hpp>
+
+namespace dream {
+
+namespace cpu {
+inline constexpr std::int64_t rows_per_sum = 512;  ///< rows in one piece of a sum
+}
+
+/// Sum over pieces of `count` of f(begin, end), in double, in piece order.
+template <class F>
+double ordered_sum(Context<Cpu>& context, std::int64_t count, std::int64_t piece, F&& f) {
+  const std::int64_t pieces = (count + piece - 1) / piece;
+  double* partial = context.scratch<double>(4, std::max<std::int64_t>(pieces, 1));
+  context.parallel_for(pieces, [&](std::int64_t p) { partial[p] = f(p * piece, std::min(count, (p + 1) * piece)); });
+  double sum = 0;
+  for (std::int64_t p = 0; p < pieces; ++p) sum += partial[p];
+  return sum;
+}
+
+/// x[i] = exp(x[i]), with Eigen's vectorised exponential, which keeps results finite and above zero.
+template <class T>
+void exponential(T* x, std::int64_t count) {
+  Eigen::Map<Eigen::Array<T, Eigen::Dynamic, 1>> a(x, count);
+  a = a.exp();
+}
+
+/// y = alpha x + beta y, elementwise.
+template <class T>
+void axpby(Context<Cpu>& context, T alpha, MatrixView<const T> x, T beta, MatrixView<T> y) {
+  DREAM_EXPECT(x.rows == y.rows && x.cols == y.cols, "axpby: x is ", shape(x), ", y is ", shape(y));
+  context.parallel_blocks(y.rows, 512, [&](std::int64_t begin, std::int64_t end) {
+    for (index_t i = static_cast<index_t>(begin); i < end; ++i) {
+      const T* from = x.row(i);
+      T* to = y.row(i);
+      if (beta == T{0}) {
+        for (index_t j = 0; j < y.cols; ++j) to[j] = alpha * from[j];
+      } else {
+        for (index_t j = 0; j < y.cols; ++j) to[j] = alpha * from[j] + beta * to[j];
+      }
+    }
+  });
+}
+
+/// sums[j] = alpha * (sum over rows of x(., j)) + beta * sums[j]; sums is 1 x cols.
+template <class T>
+void column_sums(Context<Cpu>& context, T alpha, MatrixView<const T> x, T beta, MatrixView<T> sums) {
+  DREAM_EXPECT(sums.rows == 1 && sums.cols == x.cols, "column_sums: x is ", shape(x), ", sums are ", shape(sums));
+  const std::int64_t pieces = (x.rows + cpu::rows_per_sum - 1) / cpu::rows_per_sum;
+  T* partial = context.scratch<T>(5, std::max<std::int64_t>(pieces, 1) * x.cols);
+  context.parallel_for(pieces, [&](std::int64_t p) {
+    T* sum = partial + p * x.cols;
+    std::fill_n(sum, x.cols, T{0});
+    const std::int64_t end = std::min<std::int64_t>(x.rows, (p + 1) * cpu::rows_per_sum);
+    for (index_t i = static_cast<index_t>(p * cpu::rows_per_sum); i < end; ++i) {
+      const T* row = x.row(i);
+      for (index_t j = 0; j < x.cols; ++j) sum[j] += row[j];
+    }
+  });
+  for (index_t j = 0; j < x.cols; ++j) {
+    T sum = 0;
+    for (std::int64_t p = 0; p < pieces; ++p) sum += partial[p * x.cols + j];
+    sums(0, j) = beta == T{0} ? alpha * sum : alpha * sum + beta * sums(0, j);
+  }
+}
+
+/// x . y over all elements, in double.
+template <class T>
+double dot(Context<Cpu>& context, MatrixView<const T> x, MatrixView<const T> y) {
+  DREAM_EXPECT(x.rows == y.rows && x.cols == y.cols, "dot: x is ", shape(x), ", y is ", shape(y));
+  return ordered_sum(context, x.rows, cpu::rows_per_sum, [&](std::int64_t begin, std::int64_t end) {
+    double sum = 0;
+    for (index_t i = static_cast<index_t>(begin); i < end; ++i) {
+      const T *a = x.row(i), *b = y.row(i);
+      double row = 0;
+      for (index_t j = 0; j < x.cols; ++j) row += static_cast<double>(a[j]) * static_cast<double>(b[j]);
+      sum += row;
+    }
+    return sum;
+  });
+}
+
+/// inverse[i] = 1 / |row i of x|, 0 for a zero row.
+template <class T>
+void inverse_row_norms(Context<Cpu>& context, MatrixView<const T> x, VectorView<T> inverse) {
+  DREAM_EXPECT(inverse.size == x.rows, "inverse_row_norms: ", inverse.size, " places for ", x.rows, " rows");
+  context.parallel_blocks(x.rows, 256, [&](std::int64_t begin, std::int64_t end) {
+    for (index_t i = static_cast<index_t>(begin); i < end; ++i) {
+      const T* row = x.row(i);
+      double sum = 0;
+      for (index_t j = 0; j < x.cols; ++j) sum += static_cast<double>(row[j]) * static_cast<double>(row[j]);
+      inverse[i] = sum > 0 ? static_cast<T>(1 / std::sqrt(sum)) : T{0};
+    }
+  });
+}
+
+/// y = x with every row divided by its norm; zero rows stay zero. `inverse` receives the inverse norms.
+template <class T>
+void normalise_rows(Context<Cpu>& context, MatrixView<const T> x, MatrixView<T> y, VectorView<T> inverse) {
+  inverse_row_norms(context, x, inverse);
+  context.parallel_blocks(x.rows, 256, [&](std::int64_t begin, std::int64_t end) {
+    for (index_t i = static_cast<index_t>(begin); i < end; ++i)
+      for (index_t j = 0; j < x.cols; ++j) y(i, j) = x(i, j) * inverse[i];
+  });
+}
+
+/// The backward of y = x / |x| by rows: dx = beta dx + alpha (dy - y (y . dy)) / |x|; zero rows get no gradient.
+template <class T>
+void normalise_rows_backward(Context<Cpu>& context, T alpha, MatrixView<const T> y, VectorView<const T> inverse,
+                             MatrixView<const T> dy, T beta, MatrixView<T> dx) {
+  context.parallel_blocks(y.rows, 256, [&](std::int64_t begin, std::int64_t end) {
+    for (index_t i = static_cast<index_t>(begin); i < end; ++i) {
+      const T *yi = y.row(i), *di = dy.row(i);
+      T* out = dx.row(i);
+      T along = 0;
+      for (index_t j = 0; j < y.cols; ++j) along += yi[j] * di[j];
+      const T scale = alpha * inverse[i];
+      for (index_t j = 0; j < y.cols; ++j) {
+        const T g = scale * (di[j] - yi[j] * along);
+        out[j] = beta == T{0} ? g : g + beta * out[j];
+      }
+    }
+  });
+}
+
+}  // namespace dream

@@ -1,0 +1,118 @@
+// Losses of ranking (spec 5): BPR (Rendle et al., UAI 2009) and the regulariser on the rows of a batch.
+#pragma once
+
+#include <cmath>
+
+#include <dream/autograd/tape.hpp>
+#include <dream/ops/dense.hpp>
+
+namespace dream {
+
+/// L = -(1/b) sum_a log sigmoid(u_a . p_a - u_a . n_a).  Inputs U, P, N (b x d), result 1 x 1.
+/// With z = u . p - u . n and g = -sigmoid(-z) / b:  du = g (p - n),  dp = g u,  dn = -g u.
+template <class T, class B>
+class BprLoss {
+ public:
+  Shape shape(MatrixView<const T> u, MatrixView<const T> p, MatrixView<const T> n) const {
+    DREAM_EXPECT(u.rows == p.rows && u.rows == n.rows && u.cols == p.cols && u.cols == n.cols && u.rows > 0,
+                 "BPR: users are ", dream::shape(u), ", positives ", dream::shape(p), ", negatives ", dream::shape(n));
+    return {1, 1};
+  }
+  void forward(Context<B>& context, MatrixView<const T> u, MatrixView<const T> p, MatrixView<const T> n,
+               MatrixView<T> loss) {
+    slope_.resize(u.rows);
+    loss(0, 0) = static_cast<T>(bpr_forward<T>(context, u, p, n, slope_.view()) / u.rows);
+  }
+  void backward(Context<B>& context, MatrixView<const T> u, MatrixView<const T> p, MatrixView<const T> n,
+                MatrixView<const T>, MatrixView<const T> d_loss, GradView<T> du, GradView<T> dp, GradView<T> dn) {
+    bpr_backward<T>(context, d_loss(0, 0) / static_cast<T>(u.rows), slope_.view(), u, p, n, du, dp, dn);
+  }
+
+ private:
+  Array<T, B> slope_;  // -sigmoid(-z)
+};
+
+/// Which form the regulariser has: half the sum of squares over a configured batch size (DREAM, MGCN), or the sum of
+/// the matrices' norms over the number of rows ("norm-reg": LightGCN, VBPR and others).
+enum class RegulariserForm { squares, norms };
+
+/// squares: L = (1/2) sum_i |X_i|_F^2 / batch_size;  norms: L = sum_i |X_i|_F / rows.  Any number of inputs, result 1
+/// x 1.
+template <class T, class B>
+class EmbeddingRegulariser {
+ public:
+  explicit EmbeddingRegulariser(RegulariserForm form, index_t batch_size = 1) : form_(form), batch_size_(batch_size) {
+    DREAM_EXPECT(batch_size > 0, "regulariser: the batch size must be positive, not ", batch_size);
+  }
+
+  Shape shape(std::span<const MatrixView<const T>> x) const {
+    DREAM_EXPECT(!x.empty() && x[0].rows > 0, "regulariser: nothing to regularise");
+    return {1, 1};
+  }
+  void forward(Context<B>& context, std::span<const MatrixView<const T>> x, MatrixView<T> loss) {
+    double sum = 0;
+    norms_.clear();
+    for (const auto& m : x) {
+      const double squares = dot(context, m, m);
+      norms_.push_back(std::sqrt(squares));
+      sum += form_ == RegulariserForm::squares ? 0.5 * squares / batch_size_ : norms_.back() / x[0].rows;
+    }
+    loss(0, 0) = static_cast<T>(sum);
+  }
+  void backward(Context<B>& context, std::span<const MatrixView<const T>> x, MatrixView<const T>,
+                MatrixView<const T> d_loss, std::span<const GradView<T>> dx) {
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      if (!dx[i].wanted()) continue;
+      const double slope = form_ == RegulariserForm::squares ? 1.0 / batch_size_
+                           : norms_[i] > 0                   ? 1.0 / (norms_[i] * x[0].rows)
+                                                             : 0.0;
+      axpby(context, static_cast<T>(slope) * d_loss(0, 0), x[i], dx[i].beta, dx[i].view);
+    }
+  }
+
+ private:
+  RegulariserForm form_;
+  index_t batch_size_;
+  std::vector<double> norms_;
+};
+
+/// Returns the sum of log(1 + exp(-z)) and writes slope = -sigmoid(-z).
+template <class T>
+double bpr_forward(Context<Cpu>& context, MatrixView<const T> u, MatrixView<const T> p, MatrixView<const T> n,
+                   VectorView<T> slope) {
+  return ordered_sum(context, u.rows, 256, [&](std::int64_t begin, std::int64_t end) {
+    double sum = 0;
+    for (index_t a = static_cast<index_t>(begin); a < end; ++a) {
+      double z = 0;
+      const T *ua = u.row(a), *pa = p.row(a), *na = n.row(a);
+      for (index_t j = 0; j < u.cols; ++j)
+        z += static_cast<double>(ua[j]) * (static_cast<double>(pa[j]) - static_cast<double>(na[j]));
+      // log(1 + exp(-z)) without overflow
+      sum += std::max(0.0, -z) + std::log1p(std::exp(-std::abs(z)));
+      slope[a] = static_cast<T>(z >= 0 ? -std::exp(-z) / (1 + std::exp(-z)) : -1 / (1 + std::exp(z)));
+      if (z != z) sum = z;
+    }
+    return sum;
+  });
+}
+
+template <class T>
+void bpr_backward(Context<Cpu>& context, T scale, VectorView<const T> slope, MatrixView<const T> u,
+                  MatrixView<const T> p, MatrixView<const T> n, GradView<T> du, GradView<T> dp, GradView<T> dn) {
+  const auto write = [](GradView<T> g, index_t a, index_t j, T value) {
+    T& to = g.view(a, j);
+    to = g.beta == T{0} ? value : value + g.beta * to;
+  };
+  context.parallel_blocks(u.rows, 256, [&](std::int64_t begin, std::int64_t end) {
+    for (index_t a = static_cast<index_t>(begin); a < end; ++a) {
+      const T g = scale * slope[a];
+      for (index_t j = 0; j < u.cols; ++j) {
+        if (du.wanted()) write(du, a, j, g * (p(a, j) - n(a, j)));
+        if (dp.wanted()) write(dp, a, j, g * u(a, j));
+        if (dn.wanted()) write(dn, a, j, -g * u(a, j));
+      }
+    }
+  });
+}
+
+}  // namespace dream

@@ -1,0 +1,89 @@
+// Ops on graphs and rows: sparse products and gathers, with gradients that gather too.
+#pragma once
+
+#include <dream/autograd/tape.hpp>
+#include <dream/backend/sparse.hpp>
+
+namespace dream {
+
+/// A sparse matrix together with its transpose, which its gradient needs.
+template <class T, class B>
+struct SparsePair {
+  Csr<T, B> forward;
+  Csr<T, B> transposed;
+
+  index_t rows() const { return forward.rows; }
+  index_t cols() const { return forward.cols; }
+};
+
+/// Y = A X.  dX = A^T dY.
+template <class T, class B>
+class SparseProduct {
+ public:
+  explicit SparseProduct(const SparsePair<T, B>& a) : a_(&a) {}
+
+  Shape shape(MatrixView<const T> x) const { return {a_->rows(), x.cols}; }
+  void forward(Context<B>& context, MatrixView<const T> x, MatrixView<T> y) {
+    spmm(context, T{1}, a_->forward.view(), x, T{0}, y);
+  }
+  void backward(Context<B>& context, MatrixView<const T>, MatrixView<const T>, MatrixView<const T> dy, GradView<T> dx) {
+    if (dx.wanted()) spmm(context, T{1}, a_->transposed.view(), dy, dx.beta, dx.view);
+  }
+
+ private:
+  const SparsePair<T, B>* a_;
+};
+
+/// Y = X[rows].  dX[r] = sum of dY at the places where r stands in rows.
+template <class T, class B>
+class GatherRows {
+ public:
+  /// The rows of this batch; the memory must outlive the step. No rows set: all of them, in order.
+  void select(VectorView<const index_t> rows) { rows_ = rows; }
+
+  Shape shape(MatrixView<const T> x) const { return {static_cast<index_t>(rows_.size), x.cols}; }
+  void forward(Context<B>& context, MatrixView<const T> x, MatrixView<T> y) {
+    groups_.build(context, rows_, x.rows);
+    gather_rows(context, x, rows_, y);
+  }
+  void backward(Context<B>& context, MatrixView<const T>, MatrixView<const T>, MatrixView<const T> dy, GradView<T> dx) {
+    if (!dx.wanted()) return;
+    sums_.resize(groups_.count(), dy.cols);
+    sum_groups(context, groups_, dy, sums_.view());
+    scatter_groups<T>(context, groups_, sums_.view(), dx.beta, dx.view);
+  }
+
+ private:
+  VectorView<const index_t> rows_;
+  RowGroups<B> groups_;
+  Matrix<T, B> sums_;
+};
+
+/// Y = A[rows] X: a sparse product of which only a batch's rows are computed.
+/// dX = A[rows]^T dY, as A^T times dY summed by row, skipping the rows that the batch does not have.
+template <class T, class B>
+class SparseProductRows {
+ public:
+  explicit SparseProductRows(const SparsePair<T, B>& a) : a_(&a) {}
+  void select(VectorView<const index_t> rows) { rows_ = rows; }
+
+  Shape shape(MatrixView<const T> x) const { return {static_cast<index_t>(rows_.size), x.cols}; }
+  void forward(Context<B>& context, MatrixView<const T> x, MatrixView<T> y) {
+    groups_.build(context, rows_, a_->rows());
+    spmm_rows(context, a_->forward.view(), rows_, x, y);
+  }
+  void backward(Context<B>& context, MatrixView<const T>, MatrixView<const T>, MatrixView<const T> dy, GradView<T> dx) {
+    if (!dx.wanted()) return;
+    sums_.resize(groups_.count(), dy.cols);
+    sum_groups(context, groups_, dy, sums_.view());
+    spmm_places<T>(context, T{1}, a_->transposed.view(), groups_.places(), sums_.view(), dx.beta, dx.view);
+  }
+
+ private:
+  const SparsePair<T, B>* a_;
+  VectorView<const index_t> rows_;
+  RowGroups<B> groups_;
+  Matrix<T, B> sums_;
+};
+
+}  // namespace dream

@@ -1,0 +1,40 @@
+# Configures, builds and runs a consumer of the library in SCRATCH, with the default generator.
+# WAY: installed (find_package from a temporary prefix), subdirectory, or without_json (installed, JSON not to be found).
+cmake_minimum_required(VERSION 3.25)
+file(REMOVE_RECURSE ${SCRATCH})
+unset(ENV{CXXFLAGS})
+unset(ENV{CMAKE_GENERATOR})
+
+function(run)
+  execute_process(COMMAND ${ARGN} RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
+  if(NOT result EQUAL 0)
+    list(JOIN ARGN " " command)
+    message(FATAL_ERROR "${command}\nended with ${result}:\n${output}")
+  endif()
+  set(output "${output}" PARENT_SCOPE)
+endfunction()
+
+set(options -DCMAKE_CXX_COMPILER=${CXX} -DCMAKE_BUILD_TYPE=Debug)
+if(WAY STREQUAL subdirectory)
+  list(APPEND options -DDREAM_FOLDER=${SOURCE})
+else()
+  run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${SCRATCH}/prefix)
+  # A moved installation must still work.
+  file(RENAME ${SCRATCH}/prefix ${SCRATCH}/moved)
+  list(APPEND options -DCMAKE_PREFIX_PATH=${SCRATCH}/moved)
+endif()
+if(WAY STREQUAL without_json)
+  list(APPEND options -DCMAKE_DISABLE_FIND_PACKAGE_nlohmann_json=ON -DCONSUMER_WANTS_CHECKPOINT=OFF)
+endif()
+
+run(${CMAKE_COMMAND} -S ${SOURCE}/tests/package/consumer -B ${SCRATCH}/build ${options})
+run(${CMAKE_COMMAND} --build ${SCRATCH}/build)
+run(${CMAKE_CTEST_COMMAND} --test-dir ${SCRATCH}/build --output-on-failure --no-tests=error)
+
+if(WAY STREQUAL without_json)
+  execute_process(COMMAND ${CMAKE_COMMAND} -S ${SOURCE}/tests/package/consumer -B ${SCRATCH}/refused ${options} -DCONSUMER_WANTS_CHECKPOINT=ON
+    RESULT_VARIABLE result OUTPUT_QUIET ERROR_VARIABLE output)
+  if(result EQUAL 0 OR NOT output MATCHES "needs nlohmann_json")
+    message(FATAL_ERROR "asking for the checkpoint part without JSON should be refused with the reason, but:\n${output}")
+  endif()
+endif()

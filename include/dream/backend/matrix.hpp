@@ -81,6 +81,8 @@ class Matrix {
   T* data() { return values_.data(); }
   const T* data() const { return values_.data(); }
   void fill(T value) { values_.fill(value); }
+  T& operator()(index_t i, index_t j) { return values_[std::int64_t{i} * cols_ + j]; }
+  const T& operator()(index_t i, index_t j) const { return values_[std::int64_t{i} * cols_ + j]; }
   MatrixView<T> view() { return {values_.data(), rows_, cols_, cols_}; }
   MatrixView<const T> view() const { return {values_.data(), rows_, cols_, cols_}; }
 

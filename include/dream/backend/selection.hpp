@@ -7,12 +7,14 @@
 #include <bit>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 #include <vector>
 
 #if defined(__AVX512F__) || defined(__AVX2__)
 #include <immintrin.h>
 #endif
 
+#include <dream/backend/gemm.hpp>
 #include <dream/backend/matrix.hpp>
 #include <dream/core/error.hpp>
 
@@ -66,6 +68,8 @@ inline std::uint32_t lanes_at_least(const float* values, const float* bounds) {
 /// buffer, which is cut down to k when it is full. Different rows may be fed from different threads at the same time.
 template <class T>
 class RowSelection {
+  using Place = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
+
  public:
   RowSelection() = default;
   RowSelection(index_t rows, index_t k) { reset(rows, k); }
@@ -91,12 +95,16 @@ class RowSelection {
 
   /// Offers `count` values to one row; candidate l has index first + l, or ids[l] where ids are given.
   void offer_row(index_t row, const T* values, index_t count, index_t first, const index_t* ids = nullptr) {
-    T& bound = bounds_[static_cast<std::size_t>(row)];
-    if (counts_[static_cast<std::size_t>(row)] == 0 && count / 4 >= k_)
-      bound = std::max(bound, lower_bound(values, count));
+    const std::size_t r = static_cast<std::size_t>(row);
+    if (counts_[r] == 0 && count / 4 >= k_) bounds_[r] = std::max(bounds_[r], lower_bound(values, count));
     index_t j = 0;
-    for (; j + cpu::compared_lanes <= count; j += cpu::compared_lanes) {
-      for (std::uint32_t mask = cpu::lanes_at_least<0>(values + j, &bound); mask != 0; mask &= mask - 1) {
+    for (; j + 4 * cpu::compared_lanes <= count; j += 4 * cpu::compared_lanes) {
+      const T* bound = &bounds_[r];
+      std::uint64_t mask = 0;
+      for (int part = 0; part < 4; ++part)
+        mask |= std::uint64_t{cpu::lanes_at_least<0>(values + j + part * cpu::compared_lanes, bound)}
+                << (part * cpu::compared_lanes);
+      for (; mask != 0; mask &= mask - 1) {
         const index_t l = j + std::countr_zero(mask);
         offer(row, values[l], ids ? ids[l] : first + l);
       }
@@ -137,9 +145,12 @@ class RowSelection {
     const std::size_t r = static_cast<std::size_t>(row);
     Scored<T>* all = candidates_.data() + std::int64_t{row} * capacity_;
     const index_t count = counts_[r];
-    if (count <= ranked_limit) {
-      sort_by_rank(all, count);
-    } else {
+    bool sorted = false;
+    if constexpr (std::is_same_v<T, float>) {
+      sorted = count <= ranked_limit;
+      if (sorted) sort_by_rank(all, count);
+    }
+    if (!sorted) {
       if (count > k_) std::nth_element(all, all + k_ - 1, all + count, ranks_before<T>);
       std::sort(all, all + std::min(count, k_), ranks_before<T>);
     }
@@ -149,37 +160,66 @@ class RowSelection {
     bound_indices_[r] = all[k_ - 1].index;
   }
 
-  /// A candidate's place is the number of candidates before it: no branches to mispredict, and it vectorises.
+  /// Sorts few candidates by counting for each how many come before it: no branches to mispredict, and a vector at a
+  /// time. Value and index become one whole number of the same order.
   void sort_by_rank(Scored<T>* all, index_t count) const {
-    T values[ranked_limit];
-    index_t indices[ranked_limit];
+    using Keys = typename cpu::Simd<std::int64_t>::type;
+    constexpr index_t width = cpu::Simd<std::int64_t>::width;
+    alignas(64) std::int64_t keys[ranked_limit];
+    Scored<T> unsorted[ranked_limit];
     for (index_t i = 0; i < count; ++i) {
-      values[i] = all[i].value;
-      indices[i] = all[i].index;
+      unsorted[i] = all[i];
+      const std::int32_t bits = std::bit_cast<std::int32_t>(all[i].value + 0.0f);  // -0 becomes 0
+      const std::int32_t ordered = bits ^ ((bits >> 31) & 0x7fffffff);
+      keys[i] = static_cast<std::int64_t>(std::uint64_t{static_cast<std::uint32_t>(ordered)} << 32 |
+                                          static_cast<std::uint32_t>(~all[i].index));
     }
-    for (index_t i = 0; i < count; ++i) {
-      const T value = values[i];
-      const index_t index = indices[i];
-      index_t rank = 0;
-      for (index_t j = 0; j < count; ++j)
-        rank += index_t{values[j] > value} | (index_t{values[j] == value} & index_t{indices[j] < index});
-      if (rank < k_) all[rank] = {value, index};
+    std::fill(keys + count, keys + (count + width - 1) / width * width, std::numeric_limits<std::int64_t>::min());
+    for (index_t i = 0; i < count; i += width) {
+      const Keys own = *reinterpret_cast<const Keys*>(keys + i);
+      Keys rank = {};
+      for (index_t j = 0; j < count; ++j) rank -= keys[j] > own;  // true is -1
+      const index_t last = std::min(width, count - i);
+      for (index_t l = 0; l < last; ++l)
+        if (rank[l] < k_) all[rank[l]] = unsorted[i + l];
     }
   }
 
   /// A value that at least k of the given ones reach: the k-th largest of the maxima of interleaved groups.
   T lower_bound(const T* values, index_t count) const {
-    constexpr index_t lanes = cpu::compared_lanes;
-    const index_t groups = (3 * k_ / 2 + lanes - 1) / lanes * lanes;
-    if (groups > ranked_limit || count < 2 * groups) return std::numeric_limits<T>::lowest();
-    T best[ranked_limit];
-    std::fill_n(best, groups, std::numeric_limits<T>::lowest());
-    for (index_t j = 0; j + groups <= count; j += groups)
-      for (index_t g = 0; g < groups; g += lanes)
-        for (index_t l = 0; l < lanes; ++l)
-          best[g + l] = values[j + g + l] > best[g + l] ? values[j + g + l] : best[g + l];
-    std::nth_element(best, best + k_ - 1, best + groups, [](T a, T b) { return a > b; });
-    return best[k_ - 1];
+    constexpr index_t width = cpu::Simd<T>::width;
+    if (2 * k_ <= 5 * width) return lower_bound_of_groups<4>(values, count);
+    if (2 * k_ <= 8 * width) return lower_bound_of_groups<6>(values, count);
+    if (2 * k_ <= 12 * width) return lower_bound_of_groups<8>(values, count);
+    if (2 * k_ <= 24 * width) return lower_bound_of_groups<16>(values, count);
+    return std::numeric_limits<T>::lowest();
+  }
+
+  template <int Vectors>
+  T lower_bound_of_groups(const T* values, index_t count) const {
+    using Values = typename cpu::Simd<T>::type;
+    using Loose = typename cpu::Simd<T>::loose;
+    using Places = typename cpu::Simd<Place>::type;
+    constexpr index_t width = cpu::Simd<T>::width, groups = Vectors * width;
+    if (count < 2 * groups) return std::numeric_limits<T>::lowest();
+    Values largest[Vectors];
+    for (Values& v : largest) v = Values{} + std::numeric_limits<T>::lowest();
+    for (index_t j = 0; j + groups <= count; j += groups) {
+#pragma GCC unroll 16
+      for (int g = 0; g < Vectors; ++g) {
+        const Values v = *reinterpret_cast<const Loose*>(values + j + g * width);
+        largest[g] = v > largest[g] ? v : largest[g];
+      }
+    }
+    alignas(64) T best[groups];
+    for (int g = 0; g < Vectors; ++g) *reinterpret_cast<Values*>(best + g * width) = largest[g];
+    T bound = std::numeric_limits<T>::max();
+    for (int g = 0; g < Vectors; ++g) {
+      Places larger = {};
+      for (index_t j = 0; j < groups; ++j) larger -= best[j] > largest[g];
+      for (index_t l = 0; l < width; ++l) bound = larger[l] < k_ && best[g * width + l] < bound ? best[g * width + l] : bound;
+    }
+    return bound;
   }
 
   static constexpr index_t ranked_limit = 256;

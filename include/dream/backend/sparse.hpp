@@ -100,12 +100,20 @@ void spmm(Context<Cpu>& context, T alpha, CsrView<T> a, MatrixView<const T> x, T
   });
 }
 
+/// Throws unless every row number is in 0 .. limit - 1.
+inline void check_rows(VectorView<const index_t> rows, index_t limit) {
+  for (std::int64_t k = 0; k < rows.size; ++k)
+    DREAM_EXPECT(rows[k] >= 0 && rows[k] < limit, "row ", rows[k], " at place ", k, " of a batch is outside 0 .. ",
+                 limit - 1);
+}
+
 /// Y = A[rows] X: only the listed rows of the product.
 template <class T>
 void spmm_rows(Context<Cpu>& context, CsrView<T> a, VectorView<const index_t> rows, MatrixView<const T> x,
                MatrixView<T> y) {
   DREAM_EXPECT(a.cols == x.rows && y.rows == rows.size && x.cols == y.cols, "spmm_rows: A is ", shape(a), ", X is ",
                shape(x), ", ", rows.size, " rows, Y is ", shape(y));
+  check_rows(rows, a.rows);
   context.parallel_blocks(rows.size, cpu::rows_per_task, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t k = begin; k < end; ++k) {
       const std::int64_t first = a.offsets[rows[k]];
@@ -120,6 +128,7 @@ template <class T>
 void gather_rows(Context<Cpu>& context, MatrixView<const T> x, VectorView<const index_t> rows, MatrixView<T> y) {
   DREAM_EXPECT(y.rows == rows.size && x.cols == y.cols, "gather_rows: X is ", shape(x), ", ", rows.size, " rows, Y is ",
                shape(y));
+  check_rows(rows, x.rows);
   context.parallel_blocks(rows.size, 256, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t k = begin; k < end; ++k) std::copy_n(x.row(rows[k]), x.cols, y.row(static_cast<index_t>(k)));
   });
@@ -136,9 +145,8 @@ class RowGroups<Cpu> {
   /// Groups the positions of `rows` by value. Values are below `total_rows`.
   void build(Context<Cpu>&, VectorView<const index_t> rows, index_t total_rows) {
     keys_.resize(rows.size);
+    check_rows(rows, total_rows);
     for (std::int64_t k = 0; k < rows.size; ++k) {
-      DREAM_EXPECT(rows[k] >= 0 && rows[k] < total_rows, "row ", rows[k], " at place ", k,
-                   " of a batch is outside 0 .. ", total_rows - 1);
       keys_[k] = (static_cast<std::uint64_t>(rows[k]) << 32) | static_cast<std::uint64_t>(k);
     }
     std::sort(keys_.data(), keys_.data() + keys_.size());

@@ -35,8 +35,8 @@ class GraphPropagation {
     DREAM_EXPECT(users.rows == graph_->rows() && items.rows == graph_->cols() && users.cols == items.cols,
                  "graph propagation: users are ", shape_of(users), ", items ", shape_of(items), ", the graph joins ",
                  graph_->rows(), " to ", graph_->cols());
-    user_groups_.build(context, users_, users.rows);
-    item_groups_.build(context, items_, items.rows);
+    check_rows(users_, users.rows);
+    check_rows(items_, items.rows);
     user_layers_.resize(static_cast<std::size_t>(std::max(0, layers_ - 1)));
     item_layers_.resize(user_layers_.size());
     MatrixView<const T> xu = users, xi = items;
@@ -58,6 +58,8 @@ class GraphPropagation {
                 MatrixView<const T> d_out, GradView<T> d_users, GradView<T> d_items) {
     if (!d_users.wanted() && !d_items.wanted()) return;
     const index_t count = static_cast<index_t>(users_.size);
+    user_groups_.build(context, users_, users.rows);
+    item_groups_.build(context, items_, items.rows);
     user_sums_.resize(user_groups_.count(), users.cols);
     item_sums_.resize(item_groups_.count(), items.cols);
     sum_groups<T>(context, user_groups_, d_out.middle_rows(0, count), user_sums_.view());

@@ -42,12 +42,10 @@ class GatherRows {
   void select(VectorView<const index_t> rows) { rows_ = rows; }
 
   Shape shape(MatrixView<const T> x) const { return {static_cast<index_t>(rows_.size), x.cols}; }
-  void forward(Context<B>& context, MatrixView<const T> x, MatrixView<T> y) {
-    groups_.build(context, rows_, x.rows);
-    gather_rows(context, x, rows_, y);
-  }
+  void forward(Context<B>& context, MatrixView<const T> x, MatrixView<T> y) { gather_rows(context, x, rows_, y); }
   void backward(Context<B>& context, MatrixView<const T>, MatrixView<const T>, MatrixView<const T> dy, GradView<T> dx) {
     if (!dx.wanted()) return;
+    groups_.build(context, rows_, dx.view.rows);
     sums_.resize(groups_.count(), dy.cols);
     sum_groups(context, groups_, dy, sums_.view());
     scatter_groups<T>(context, groups_, sums_.view(), dx.beta, dx.view);
@@ -69,11 +67,11 @@ class SparseProductRows {
 
   Shape shape(MatrixView<const T> x) const { return {static_cast<index_t>(rows_.size), x.cols}; }
   void forward(Context<B>& context, MatrixView<const T> x, MatrixView<T> y) {
-    groups_.build(context, rows_, a_->rows());
     spmm_rows(context, a_->forward.view(), rows_, x, y);
   }
   void backward(Context<B>& context, MatrixView<const T>, MatrixView<const T>, MatrixView<const T> dy, GradView<T> dx) {
     if (!dx.wanted()) return;
+    groups_.build(context, rows_, a_->rows());
     sums_.resize(groups_.count(), dy.cols);
     sum_groups(context, groups_, dy, sums_.view());
     spmm_places<T>(context, T{1}, a_->transposed.view(), groups_.places(), sums_.view(), dx.beta, dx.view);

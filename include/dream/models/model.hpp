@@ -1,0 +1,105 @@
+// What the trainer and the models agree on. A model is a class with
+//   Parameters<T, B>& parameters();
+//   using value_type = T; using backend = B;
+//   std::span<LargeParameter<T, B>> large_parameters();
+//   void bind_large_gradients(const Tape<T, B>&);                     // after backward: where their factors are
+//   Losses losses(Tape<T, B>&, const Batch&);                         // one training step's loss, on the tape
+//   std::array<Var, 2> represent(Tape<T, B>&, users, items);          // fused rows of the listed users and items
+// and scores a user and an item by the dot product of their rows.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <dream/autograd/parameters.hpp>
+#include <dream/autograd/tape.hpp>
+#include <dream/ops/dense.hpp>
+
+namespace dream {
+
+/// A training batch: users, and twice as many items: the users' positives in order, then their negatives.
+struct Batch {
+  VectorView<const index_t> users;
+  VectorView<const index_t> items;
+  std::uint32_t step = 0;  ///< number of the training step, from 0
+
+  index_t size() const { return static_cast<index_t>(users.size); }
+  VectorView<const index_t> positives() const { return {items.data, users.size}; }
+  VectorView<const index_t> negatives() const { return {items.data + users.size, users.size}; }
+};
+
+/// One term of a loss, before its weight.
+struct LossTerm {
+  const char* name;
+  Var value;
+  double weight;
+};
+
+/// total = sum of weight * value over the terms.
+struct Losses {
+  Var total;
+  std::span<const LossTerm> terms;
+};
+
+/// A parameter too large to keep a gradient of: the gradient is left * right^T, and the optimiser multiplies it out a
+/// block of rows at a time while it updates. Trainable modal embeddings are of this kind: X = Z W1 + b1 gives dZ = dX
+/// W1^T.
+template <class T, class B>
+struct LargeParameter {
+  std::string name;
+  Matrix<T, B> value;
+  MatrixView<const T> left = {};   ///< rows x d, valid after backward()
+  MatrixView<const T> right = {};  ///< cols x d
+};
+
+/// Collects a loss's terms and adds them up on the tape. Keeps its memory between steps.
+template <class T, class B>
+class LossSum {
+ public:
+  void start() {
+    terms_.clear();
+    values_.clear();
+    weights_.clear();
+  }
+  void add(const char* name, Var value, double weight) {
+    terms_.push_back({name, value, weight});
+    values_.push_back(value);
+    weights_.push_back(static_cast<T>(weight));
+  }
+  Losses finish(Tape<T, B>& tape) {
+    total_.set_weights(weights_);
+    return {tape.apply_to_all(total_, std::span<const Var>(values_)), terms_};
+  }
+  /// The op that adds up `count` values.
+  WeightedSum<T, B>& plain(std::size_t count) {
+    while (plain_.size() <= count)
+      plain_.push_back(std::make_unique<WeightedSum<T, B>>(std::vector<T>(plain_.size(), T{1})));
+    return *plain_[count];
+  }
+
+ private:
+  std::vector<LossTerm> terms_;
+  std::vector<Var> values_;
+  std::vector<T> weights_;
+  WeightedSum<T, B> total_;
+  std::vector<std::unique_ptr<WeightedSum<T, B>>> plain_;
+};
+
+/// The ego embeddings that every model here starts from.
+template <class T, class B>
+struct EgoEmbeddings {
+  ParameterId users, items;
+
+  EgoEmbeddings(Parameters<T, B>& parameters, index_t user_count, index_t item_count, index_t dim)
+      : users(parameters.add("user_embedding", user_count, dim)),
+        items(parameters.add("item_embedding", item_count, dim)) {}
+  void initialise(Parameters<T, B>& parameters, std::uint64_t seed) const {
+    xavier_uniform(parameters.value(users), seed, 0);
+    xavier_uniform(parameters.value(items), seed, 1);
+  }
+};
+
+}  // namespace dream

@@ -1,0 +1,170 @@
+// What a model needs of a data set, prepared once on its backend: the user-item graph, and for each modality the
+// normalised features, the relation graphs, and who has the modality (spec 1 and 2).
+#pragma once
+
+#include <cmath>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include <dream/backend/algebra.hpp>
+#include <dream/data/dataset.hpp>
+#include <dream/graph/bipartite.hpp>
+#include <dream/graph/cooccurrence.hpp>
+#include <dream/graph/knn.hpp>
+#include <dream/ops/graph.hpp>
+
+namespace dream {
+
+/// What is done to raw features first: every row divided by its norm, nothing, or columns brought to mean 0,
+/// variance 1.
+enum class FeatureNormalisation { row, none, standard };
+/// Item-item relations: cosine weights, FREEDOM's binary weights, or no graph (H_I,m = H_m).
+enum class ItemGraph { knn, binary, none };
+/// User-user relations: nearest by mean features, by shared items, or no graph (H_U,m = Rn H_I,m).
+enum class UserGraph { knn, cooccurrence, none };
+
+struct ModelDataOptions {
+  FeatureNormalisation feature_normalisation = FeatureNormalisation::row;
+  ItemGraph item_graph = ItemGraph::knn;
+  UserGraph user_graph = UserGraph::knn;
+  index_t knn_k = 10;
+  index_t user_knn_k = 20;
+  bool user_similarity = true;  ///< also keep the users' mean features, the targets of S3 on users
+  bool modal = true;            ///< false: only the user-item graph
+};
+
+/// One modality on a backend.
+template <class T, class B>
+struct ModalityData {
+  std::string name;
+  Matrix<T, B> features;           ///< F_m, q x d_m, normalised; zero rows where the item lacks the modality
+  Array<T, B> inverse_norms;       ///< 1 / |row of F_m|, 0 for zero rows
+  Array<std::uint8_t, B> present;  ///< per item
+  SparsePair<T, B> item_graph;     ///< S_m; empty without one
+  SparsePair<T, B> user_graph;     ///< T_m; empty without one
+  Matrix<T, B> user_features;      ///< f_u,m, n x d_m; empty unless user_similarity
+  Array<T, B> user_inverse_norms;
+};
+
+template <class T, class B>
+struct ModelData {
+  index_t users = 0;
+  index_t items = 0;
+  SparsePair<T, B> graph;  ///< Rn with its transpose
+  std::vector<ModalityData<T, B>> modalities;
+  Matrix<T, B> item_present;   ///< q x #modalities, 1 where the item has the modality
+  Matrix<T, B> user_present;   ///< n x #modalities, 1 where the modality reaches the user through its neighbours
+  std::int64_t positives = 0;  ///< training interactions
+};
+
+/// F_m from raw features: columns are standardised over the items that have the modality; absent rows stay zero.
+template <class T>
+void normalise_features(Context<Cpu>& context, FeatureNormalisation kind, VectorView<const std::uint8_t> present,
+                        MatrixView<T> f) {
+  if (kind == FeatureNormalisation::row) {
+    Array<T, Cpu> inverse(f.rows);
+    normalise_rows<T>(context, f, f, inverse.view());
+  } else if (kind == FeatureNormalisation::standard) {
+    context.parallel_blocks(f.cols, 16, [&](std::int64_t begin, std::int64_t end) {
+      for (index_t j = static_cast<index_t>(begin); j < end; ++j) {
+        double sum = 0, squares = 0, count = 0;
+        for (index_t i = 0; i < f.rows; ++i)
+          if (present[i]) sum += static_cast<double>(f(i, j)), count += 1;
+        const double mean = count > 0 ? sum / count : 0;
+        for (index_t i = 0; i < f.rows; ++i)
+          if (present[i]) squares += (static_cast<double>(f(i, j)) - mean) * (static_cast<double>(f(i, j)) - mean);
+        const double deviation = count > 0 ? std::sqrt(squares / count) : 0;
+        for (index_t i = 0; i < f.rows; ++i)
+          f(i, j) =
+              present[i] && deviation > 0 ? static_cast<T>((static_cast<double>(f(i, j)) - mean) / deviation) : T{0};
+      }
+    });
+  }
+}
+
+namespace detail {
+
+template <class T>
+SparsePair<T, Cpu> with_transpose(Context<Cpu>& context, Csr<T, Cpu> a) {
+  Csr<T, Cpu> transposed = transpose<T>(context, a.view());
+  return {std::move(a), std::move(transposed)};
+}
+
+/// 1 for rows that have an entry with a weight other than zero.
+template <class T>
+void mark_connected(CsrView<T> graph, index_t modality, MatrixView<T> present) {
+  for (index_t i = 0; i < graph.rows; ++i) {
+    present(i, modality) = T{0};
+    for (std::int64_t e = graph.offsets[i]; e < graph.offsets[i + 1]; ++e)
+      if (graph.values[e] != T{0}) present(i, modality) = T{1};
+  }
+}
+
+}  // namespace detail
+
+/// Builds everything a model needs from a data set's training interactions and features.
+template <class T>
+ModelData<T, Cpu> prepare_data(Context<Cpu>& context, const Dataset& dataset, const ModelDataOptions& options) {
+  DREAM_EXPECT(dataset.train.size() > 0, dataset.name, ": there are no training interactions");
+  ModelData<T, Cpu> data;
+  data.users = dataset.user_count();
+  data.items = dataset.item_count();
+  data.positives = dataset.train.size();
+  const Csr<T, Cpu> interactions = interaction_matrix<T>(context, dataset.train, data.users, data.items);
+  data.graph = detail::with_transpose(context, normalised<T>(context, interactions.view()));
+  if (!options.modal) return data;
+
+  const index_t modalities = static_cast<index_t>(dataset.modalities.size());
+  data.item_present.resize(data.items, modalities);
+  data.user_present.resize(data.users, modalities);
+  SparsePair<T, Cpu> shared_users;
+  if (options.user_graph == UserGraph::cooccurrence && modalities > 0) {
+    const Csr<T, Cpu> by_item = transpose<T>(context, interactions.view());
+    shared_users = detail::with_transpose(
+        context, cooccurrence_graph<T>(context, interactions.view(), by_item.view(), options.user_knn_k));
+  }
+  for (index_t m = 0; m < modalities; ++m) {
+    const Modality& source = dataset.modalities[static_cast<std::size_t>(m)];
+    DREAM_EXPECT(source.rows == data.items, dataset.name, ": modality ", source.name, " has ", source.rows,
+                 " rows for ", data.items, " items");
+    ModalityData<T, Cpu>& modality = data.modalities.emplace_back();
+    modality.name = source.name;
+    modality.features.resize(source.rows, source.cols);
+    context.parallel_blocks(source.rows, 256, [&](std::int64_t begin, std::int64_t end) {
+      std::copy(source.values.data() + begin * source.cols, source.values.data() + end * source.cols,
+                modality.features.data() + begin * source.cols);
+    });
+    modality.present = upload<std::uint8_t>(context, source.present);
+    normalise_features<T>(context, options.feature_normalisation, modality.present.view(), modality.features.view());
+    modality.inverse_norms.resize(source.rows);
+    inverse_row_norms<T>(context, modality.features.view(), modality.inverse_norms.view());
+    for (index_t i = 0; i < data.items; ++i) data.item_present(i, m) = modality.present[i] ? T{1} : T{0};
+
+    if (options.item_graph != ItemGraph::none) {
+      const KnnWeights weights = options.item_graph == ItemGraph::binary ? KnnWeights::binary : KnnWeights::cosine;
+      modality.item_graph = detail::with_transpose(
+          context, knn_graph<T>(context, modality.features.view(), {.k = options.knn_k, .weights = weights}));
+    }
+    const bool by_features = options.user_graph == UserGraph::knn;
+    const Csr<T, Cpu> mean = user_mean_operator<T>(context, interactions.view(), source.present);
+    if (options.user_similarity || by_features) {
+      modality.user_features = user_mean_features<T>(context, mean.view(), modality.features.view());
+      modality.user_inverse_norms.resize(data.users);
+      inverse_row_norms<T>(context, modality.user_features.view(), modality.user_inverse_norms.view());
+    }
+    if (by_features) {
+      modality.user_graph = detail::with_transpose(
+          context, knn_graph<T>(context, modality.user_features.view(), {.k = options.user_knn_k}));
+      detail::mark_connected<T>(modality.user_graph.forward.view(), m, data.user_present.view());
+    } else {
+      if (options.user_graph == UserGraph::cooccurrence)
+        modality.user_graph = {clone<T>(shared_users.forward.view()), clone<T>(shared_users.transposed.view())};
+      detail::mark_connected<T>(mean.view(), m, data.user_present.view());
+    }
+    if (!options.user_similarity) modality.user_features = {};
+  }
+  return data;
+}
+
+}  // namespace dream

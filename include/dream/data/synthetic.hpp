@@ -79,6 +79,10 @@ class SyntheticWorld {
         const std::uint64_t index = (std::uint64_t{g} << 32) | static_cast<std::uint64_t>(n);
         std::swap(first[n - 1], first[ranks.below(index, static_cast<std::uint64_t>(n))]);
       }
+    by_place_.reserve(latent_.size());
+    for (const std::int64_t i : members_.order) by_place_.push_back(latent_[static_cast<std::size_t>(i)]);
+    // A uniform number to this power, times the group's size, is a rank r with density ~ r^-popularity.
+    rank_exponent_ = static_cast<float>(1.0 / (1.0 - options.popularity));
   }
 
   index_t warm_items() const { return static_cast<index_t>(warm_.size()); }
@@ -134,11 +138,13 @@ class SyntheticWorld {
       for (int attempt = 0; attempt < 16 && item < 0; ++attempt) {
         const RandomBlock b = random.block(base | counter++);
         const double u = to_unit(b.low());
+        // The high half both chooses the group of a stroll and, its low bits, the item.
+        const double lot = static_cast<double>(b.high() & 0xffffffffu) * 0x1p-32;
         const std::uint64_t g = u < 0.55  ? favourites[0]
                                 : u < 0.8 ? favourites[1]
                                 : u < 0.9 ? favourites[2]
                                           : to_below(b.high(), static_cast<std::uint64_t>(groups_));
-        item = choose(random, base, counter, taste, g, open);
+        item = choose(random, base, counter, taste, g, lot, open);
       }
       for (int attempt = 0; attempt < 64 && item < 0; ++attempt) {  // the favourite groups are used up
         const index_t i = warm_[random.below(base | counter++, warm_.size())];
@@ -229,35 +235,40 @@ class SyntheticWorld {
     }
     return values;
   }
-  /// A softmax choice (by Gumbel noise) among four items drawn from the group by popularity; -1 if none is open.
+  /// A softmax choice among four items drawn from the group by popularity; -1 if none is open.
   template <class Open>
   index_t choose(const RandomStream& random, std::uint64_t base, std::uint32_t& counter, const Latent& taste,
-                 std::uint64_t g, const Open& open) const {
+                 std::uint64_t g, double lot, const Open& open) const {
     const std::int64_t first = members_.offsets[g], count = members_.offsets[g + 1] - first;
-    index_t best = -1;
-    double best_score = -std::numeric_limits<double>::infinity();
-    for (int c = 0; c < 4; ++c) {
+    std::array<index_t, 4> candidates;
+    std::array<double, 4> until;  // running sums of the weights
+    double sum = 0;
+    for (std::size_t c = 0; c < 4; c += 2) {
       const RandomBlock b = random.block(base | counter++);
-      const double u = std::pow(to_unit(b.low()), 1.0 / (1.0 - options_.popularity));
-      const std::int64_t rank = std::min(count - 1, static_cast<std::int64_t>(u * static_cast<double>(count)));
-      const index_t i = static_cast<index_t>(members_.order[static_cast<std::size_t>(first + rank)]);
-      if (!open(i)) continue;
-      const Latent& item = latent_[static_cast<std::size_t>(i)];
-      float dot = 0;
-      for (std::size_t k = 0; k < dim; ++k) dot += taste[k] * item[k];
-      const double score = dot - std::log(-std::log(to_unit(b.high()) + 0x1p-54));
-      if (score > best_score) {
-        best_score = score;
-        best = i;
+      for (std::size_t half = 0; half < 2; ++half) {
+        const float u = std::pow(static_cast<float>(to_unit(half == 0 ? b.low() : b.high())), rank_exponent_);
+        const std::int64_t rank = std::min(count - 1, static_cast<std::int64_t>(u * static_cast<float>(count)));
+        const std::size_t place = static_cast<std::size_t>(first + rank);
+        candidates[c + half] = static_cast<index_t>(members_.order[place]);
+        if (open(candidates[c + half])) {
+          float dot = 0;
+          for (std::size_t k = 0; k < dim; ++k) dot += taste[k] * by_place_[place][k];
+          sum += std::exp(std::min(dot, 80.0f));
+        }
+        until[c + half] = sum;
       }
     }
-    return best;
+    for (std::size_t c = 0; c < 4; ++c)
+      if (lot * sum < until[c]) return candidates[c];
+    return -1;
   }
 
   const SyntheticOptions& options_;
   index_t groups_ = 0;
   std::vector<Latent> centres_;
-  std::vector<Latent> latent_;  // by item
+  std::vector<Latent> latent_;    // by item
+  std::vector<Latent> by_place_;  // the same in the order of members_: what is popular lies together
+  float rank_exponent_ = 1;
   std::vector<std::uint8_t> cold_;
   std::vector<index_t> warm_;
   Grouping members_;  // items by group, most popular first

@@ -152,3 +152,14 @@ TEST_CASE("a folder is made with those above it, and a file in the way is an err
   REQUIRE_ERROR(dream::make_folder(folder / "file/b"), "cannot make this folder");
   REQUIRE_ERROR(dream::make_folder(""), "without a name");
 }
+
+TEST_CASE("a folder is listed in order, and one that is missing or a file is an error") {
+  Folder folder;
+  for (const char* name : {"b", "a", "c"}) dream::AtomicFile(folder / name).commit();
+  REQUIRE(dream::list_folder(folder.path.string()) == std::vector<std::string>{"a", "b", "c"});
+  REQUIRE_ERROR(dream::list_folder(folder / "a"), "a: cannot list this folder: Not a directory");
+  REQUIRE_ERROR(dream::list_folder(folder / "none"), "none: cannot list this folder: No such file");
+  REQUIRE(dream::file_exists(folder / "a"));
+  REQUIRE_FALSE(dream::file_exists(folder / "none"));
+  REQUIRE(dream::absolute_path(folder / "./x/../a") == dream::absolute_path(folder / "a"));
+}

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <cstdlib>
@@ -211,6 +212,28 @@ class MappedFile {
   const char* data_ = nullptr;
   std::size_t size_ = 0;
 };
+
+/// Whether there is a file or folder of this name.
+inline bool file_exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
+
+/// The names of what is in a folder, sorted.
+inline std::vector<std::string> list_folder(const std::string& path) {
+  std::vector<std::string> names;
+  std::error_code code;
+  std::filesystem::directory_iterator entry(path, code);
+  for (; !code && entry != std::filesystem::directory_iterator(); entry.increment(code))
+    names.push_back(entry->path().filename().string());
+  if (code) fail(path, ": cannot list this folder: ", code.message());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+/// The absolute path without links, "." and ".."; as given where it cannot be found out.
+inline std::string absolute_path(const std::string& path) {
+  std::error_code code;
+  const std::filesystem::path found = std::filesystem::weakly_canonical(path, code);
+  return code ? path : found.string();
+}
 
 /// Makes a folder and those above it; one that exists is left as it is. A file in the way is an error.
 inline void make_folder(const std::string& path) {

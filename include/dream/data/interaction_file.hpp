@@ -3,162 +3,21 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <cmath>
 #include <cstdint>
-#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include <dream/core/error.hpp>
-#include <dream/core/file.hpp>
-#include <dream/data/ids.hpp>
+#include <dream/data/id_column.hpp>
 #include <dream/data/interactions.hpp>
 
 namespace dream {
 
-/// How ids are understood. `automatic`: as integers if the first one is, each of users and items for itself.
-enum class IdKind { automatic, integers, strings };
-
 namespace detail {
-
-/// A mapped text file that knows the lines of its bytes.
-struct TextFile {
-  std::string path;
-  MappedFile file;
-
-  explicit TextFile(std::string name) : path(std::move(name)), file(path) {
-    DREAM_EXPECT(file.size() > 0, path, ": is empty, expected interactions");
-  }
-  const char* begin() const { return file.data(); }
-  const char* end() const { return file.data() + file.size(); }
-  /// Behind a byte order mark, if there is one.
-  const char* start() const { return file.text().substr(0, 3) == "\xEF\xBB\xBF" ? begin() + 3 : begin(); }
-
-  template <class... Parts>
-  [[noreturn]] void bad(const char* at, const Parts&... parts) const {
-    fail(path, ":", std::count(begin(), at, '\n') + 1, ": ", parts...);
-  }
-};
-
-/// Fields end at TABs and line ends, in plain files at blanks and commas too.
-template <bool Plain>
-bool field_ends(const char* p, const char* end) {
-  return p == end || *p == '\t' || *p == '\n' || *p == '\r' || (Plain && (*p == ' ' || *p == ','));
-}
-
-template <bool Plain>
-std::string_view field_at(const char* p, const char* end) {
-  const char* last = p;
-  while (!field_ends<Plain>(last, end)) ++last;
-  return {p, static_cast<std::size_t>(last - p)};
-}
-
-/// Behind the separator of two fields, or null where the line ends. Plain: blanks with at most one comma among them.
-template <bool Plain>
-const char* next_field(const char* p, const char* end) {
-  if constexpr (!Plain) return p < end && *p == '\t' ? p + 1 : nullptr;
-  const auto blanks = [&] {
-    while (p < end && (*p == ' ' || *p == '\t')) ++p;
-  };
-  blanks();
-  if (p < end && *p == ',') ++p;
-  blanks();
-  return p == end || *p == '\n' || *p == '\r' ? nullptr : p;
-}
-
-/// Behind the line end at p, or null where there is none.
-template <bool Plain>
-const char* next_line(const char* p, const char* end) {
-  while (Plain && p < end && (*p == ' ' || *p == '\t')) ++p;
-  if (p < end && *p == '\r') ++p;
-  if (p == end) return p;
-  return *p == '\n' ? p + 1 : nullptr;
-}
-
-/// Turns the ids of one kind, users or items, into rows.
-class IdColumn {
- public:
-  /// `what`: "user" or "item". With a list of ids, rows are its rows and any other id is an error.
-  IdColumn(std::string what, IdKind kind, const IdMap* listed, std::string list_path)
-      : what_(std::move(what)), kind_(listed ? IdKind::strings : kind), list_path_(std::move(list_path)) {
-    if (listed) index_.emplace(*listed);
-  }
-
-  /// Reads the id at p and returns its end.
-  template <bool Plain>
-  const char* parse(const TextFile& file, const char* p, index_t& row) {
-    const char* const end = file.end();
-    if (kind_ == IdKind::automatic) [[unlikely]]
-      decide(field_at<Plain>(p, end));
-    if (kind_ == IdKind::integers) {
-      const char* last = p;
-      std::int64_t value = 0;
-      while (last < end && *last >= '0' && *last <= '9' && value <= limit) value = 10 * value + (*last++ - '0');
-      if (last == p || !field_ends<Plain>(last, end) || (*p == '0' && last - p > 1) || value > limit) [[unlikely]]
-        refuse(file, p, field_at<Plain>(p, end));
-      row = static_cast<index_t>(value);
-      highest_ = std::max(highest_, row);
-      return last;
-    }
-    const std::string_view id = field_at<Plain>(p, end);
-    if (id.empty()) file.bad(p, "found an empty ", what_, " id");
-    if (index_) {
-      row = index_->find(id);
-      if (row < 0) file.bad(p, "found the ", what_, " id '", id, "', which is not in ", list_path_);
-    } else {
-      const auto [entry, added] = rows_.try_emplace(id, static_cast<index_t>(order_.size()));
-      if (added) {
-        DREAM_EXPECT(static_cast<std::int64_t>(order_.size()) <= limit, file.path, ": more than ", limit + 1, ' ',
-                     what_, "s");
-        order_.push_back(id);
-      }
-      row = entry->second;
-    }
-    return id.data() + id.size();
-  }
-
-  bool integers() const { return kind_ == IdKind::integers; }
-  /// The ids seen, while the files are still mapped. Not for listed ids.
-  IdMap ids() const {
-    IdMap map;
-    map.count = integers() ? highest_ + 1 : static_cast<index_t>(order_.size());
-    map.names.assign(order_.begin(), order_.end());
-    return map;
-  }
-
- private:
-  static constexpr std::int64_t limit = std::numeric_limits<index_t>::max() - 1;
-
-  void decide(std::string_view id) {
-    const std::string_view digits = id.substr(id.substr(0, 1) == "-");
-    const bool whole = !digits.empty() && digits.find_first_not_of("0123456789") == std::string_view::npos;
-    const bool padded = digits.size() > 1 && digits[0] == '0';
-    kind_ = whole && !padded && digits.size() <= 10 ? IdKind::integers : IdKind::strings;
-  }
-  [[noreturn]] void refuse(const TextFile& file, const char* p, std::string_view id) const {
-    const std::string_view digits = id.substr(id.substr(0, 1) == "-");
-    const bool whole = !digits.empty() && digits.find_first_not_of("0123456789") == std::string_view::npos;
-    if (id.empty()) file.bad(p, "found an empty ", what_, " id");
-    if (whole && id[0] == '-') file.bad(p, "found the negative ", what_, " id '", id, "', expected ids from 0");
-    if (whole && digits[0] != '0')
-      file.bad(p, "found the ", what_, " id '", id, "', expected at most ", limit, " (or read ids as strings)");
-    file.bad(p, "found the ", what_, " id '", id, "', expected a whole number like the first ", what_,
-             " id (or read ids as strings)");
-  }
-
-  std::string what_;
-  IdKind kind_;
-  std::string list_path_;
-  std::optional<IdIndex> index_;
-  index_t highest_ = -1;
-  std::unordered_map<std::string_view, index_t> rows_;
-  std::vector<std::string_view> order_;  // into the mapped files
-};
 
 enum class Column { other, user, item, timestamp, label };
 

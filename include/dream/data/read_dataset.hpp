@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -19,7 +18,7 @@
 #include <dream/data/interaction_file.hpp>
 #include <dream/data/interactions.hpp>
 #include <dream/data/k_core.hpp>
-#include <dream/data/npy.hpp>
+#include <dream/data/modality_files.hpp>
 #include <dream/data/split.hpp>
 
 namespace dream {
@@ -36,63 +35,6 @@ struct ReadOptions {
 };
 
 namespace detail {
-
-/// Marks which items have the modality and zeroes the rows of the others. Returns how many lack it.
-inline index_t mark_present(Modality& modality) {
-  modality.present.assign(static_cast<std::size_t>(modality.rows), 0);
-  index_t missing = 0;
-#pragma omp parallel for schedule(static) reduction(+ : missing)
-  for (index_t i = 0; i < modality.rows; ++i) {
-    float* row = modality.values.data() + std::int64_t{i} * modality.cols;
-    // The largest magnitude as bits: 0 only for a zero row, from 0x7f800000 on for infinities and NaN.
-    std::uint32_t largest = 0;
-    for (index_t j = 0; j < modality.cols; ++j)
-      largest = std::max(largest, std::bit_cast<std::uint32_t>(row[j]) & 0x7fffffffu);
-    const bool present = largest > 0 && largest < 0x7f800000u;
-    modality.present[static_cast<std::size_t>(i)] = present;
-    if (!present) std::fill_n(row, modality.cols, 0.0f);
-    missing += !present;
-  }
-  return missing;
-}
-
-/// The modalities of a folder, WHAT_feat.npy each, sorted by name, with notes about missing features.
-inline void read_modalities(const std::filesystem::path& folder, const std::vector<std::string>& wanted,
-                            Dataset& data) {
-  constexpr std::string_view ending = "_feat.npy";
-  std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    const std::string file = entry.path().filename().string();
-    if (file.size() > ending.size() && file.ends_with(ending))
-      names.push_back(file.substr(0, file.size() - ending.size()));
-  }
-  std::sort(names.begin(), names.end());
-  for (const std::string& name : wanted)
-    if (!std::count(names.begin(), names.end(), name))
-      fail((folder / (name + "_feat.npy")).string(), ": there is no such file, expected the features of the modality '",
-           name, "'");
-  for (const std::string& name : names) {
-    if (!wanted.empty() && !std::count(wanted.begin(), wanted.end(), name)) continue;
-    const std::string path = (folder / (name + "_feat.npy")).string();
-    NpyMatrix matrix = read_npy(path);
-    DREAM_EXPECT(matrix.rows > 0 && matrix.cols > 0, path, ": found ", shape(matrix),
-                 " features, expected at least one");
-    if (!data.modalities.empty() && data.modalities[0].rows != matrix.rows)
-      fail(path, ": found ", matrix.rows, " rows, expected ", data.modalities[0].rows, " as in ",
-           data.modalities[0].name, "_feat.npy");
-    Modality& modality = data.modalities.emplace_back();
-    modality.name = name;
-    modality.rows = matrix.rows;
-    modality.cols = matrix.cols;
-    modality.values = std::move(matrix.values);
-    const index_t missing = mark_present(modality);
-    if (missing == modality.rows)
-      fail(path, ": all ", missing, " rows are zero or not finite, expected features of at least one item");
-    if (missing > 0)
-      data.notes.push_back(concat(name, ": ", missing, " of ", modality.rows,
-                                  " items have no features (a zero row, or a value that is not finite)."));
-  }
-}
 
 /// Renumbers ids so that the kept rows are consecutive; returns the new row of each old one (-1: removed).
 inline std::vector<index_t> compact(IdMap& ids, const std::vector<std::uint8_t>& keep) {
@@ -180,8 +122,8 @@ inline void apply_split(Interactions& raw, const ReadOptions& options, bool vali
 /// The table of a folder: the one named like the folder, or the only one. Empty where there is none.
 inline std::filesystem::path find_table(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> found;
-  for (const auto& entry : std::filesystem::directory_iterator(folder))
-    if (entry.path().extension() == ".inter") found.push_back(entry.path());
+  for (const std::string& name : list_folder(folder.string()))
+    if (name.ends_with(".inter")) found.push_back(folder / name);
   const auto named = folder / (folder.filename().string() + ".inter");
   if (found.empty() || std::count(found.begin(), found.end(), named)) return found.empty() ? "" : named;
   if (found.size() > 1)
@@ -199,13 +141,13 @@ inline Dataset read_dataset(const std::string& path, const ReadOptions& options 
   std::error_code code;
   const fs::file_status status = fs::status(path, code);
   if (!fs::exists(status)) fail(path, ": no such file or folder, expected a data set");
-  const fs::path given = fs::weakly_canonical(path);
+  const fs::path given = absolute_path(path);
   const bool is_folder = fs::is_directory(status);
   const fs::path table = is_folder ? detail::find_table(given) : given;
   const bool lists = is_folder && table.empty();
   const bool plain = !lists && table.extension() != ".inter";
   const fs::path folder = is_folder ? given : given.parent_path();
-  if (lists && !fs::exists(folder / "train.txt"))
+  if (lists && !file_exists((folder / "train.txt").string()))
     fail(path, ": found neither an .inter file nor train.txt, expected an MMRec folder or LightGCN lists");
 
   Dataset data;
@@ -214,9 +156,9 @@ inline Dataset read_dataset(const std::string& path, const ReadOptions& options 
   const std::string user_list_path = (folder / "user_ids.tsv").string(),
                     item_list_path = (folder / "item_ids.tsv").string();
   if (!plain) {
-    detail::read_modalities(folder, options.modalities, data);
-    if (fs::exists(user_list_path)) user_list = read_ids(user_list_path);
-    if (fs::exists(item_list_path)) item_list = read_ids(item_list_path);
+    read_modalities(folder.string(), options.modalities, data);
+    if (file_exists(user_list_path)) user_list = read_ids(user_list_path);
+    if (file_exists(item_list_path)) item_list = read_ids(item_list_path);
   } else {
     DREAM_EXPECT(options.modalities.empty(), path, ": a plain file has no features, but modalities were asked for");
   }
@@ -230,7 +172,7 @@ inline Dataset read_dataset(const std::string& path, const ReadOptions& options 
   if (lists) {
     for (std::uint8_t label = 0; label < 3; ++label) {
       const fs::path file = folder / std::array{"train.txt", "valid.txt", "test.txt"}[label];
-      if (label == 1 && !fs::exists(file)) {
+      if (label == 1 && !file_exists(file.string())) {
         valid_is_missing = true;
         continue;
       }

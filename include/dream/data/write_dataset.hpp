@@ -27,14 +27,13 @@ enum class Existing { refuse, replace };
 inline void write_dataset(const Dataset& data, const std::string& dir, Existing existing = Existing::refuse) {
   namespace fs = std::filesystem;
   make_folder(dir);
-  const fs::path folder = fs::weakly_canonical(dir);
+  const fs::path folder = absolute_path(dir);
   std::vector<fs::path> old;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    DREAM_EXPECT(existing == Existing::replace, dir, ": the folder is not empty (found ",
-                 entry.path().filename().string(), "), expected an empty or new one");
-    const std::string name = entry.path().filename().string();
+  for (const std::string& name : list_folder(folder.string())) {
+    DREAM_EXPECT(existing == Existing::replace, dir, ": the folder is not empty (found ", name,
+                 "), expected an empty or new one");
     if (name.ends_with(".inter") || name.ends_with("_feat.npy") || name == "user_ids.tsv" || name == "item_ids.tsv")
-      old.push_back(entry.path());
+      old.push_back(folder / name);
   }
   // Tables first, so that an interrupted replacement leaves no folder that looks complete.
   std::stable_partition(old.begin(), old.end(), [](const fs::path& p) { return p.extension() == ".inter"; });

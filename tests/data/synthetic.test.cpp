@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numeric>
 #include <set>
+#include <string>
 
 #include <dream/data/fingerprint.hpp>
 

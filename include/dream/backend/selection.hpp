@@ -96,7 +96,8 @@ class RowSelection {
   /// Offers `count` values to one row; candidate l has index first + l, or ids[l] where ids are given.
   void offer_row(index_t row, const T* values, index_t count, index_t first, const index_t* ids = nullptr) {
     const std::size_t r = static_cast<std::size_t>(row);
-    if (counts_[r] == 0 && count / 4 >= k_) bounds_[r] = std::max(bounds_[r], lower_bound(values, count));
+    if (bounds_[r] == std::numeric_limits<T>::lowest() && count / 4 >= k_)
+      bounds_[r] = std::max(bounds_[r], lower_bound(values, count));
     index_t j = 0;
     for (; j + 4 * cpu::compared_lanes <= count; j += 4 * cpu::compared_lanes) {
       const T* bound = &bounds_[r];
@@ -217,7 +218,8 @@ class RowSelection {
     for (int g = 0; g < Vectors; ++g) {
       Places larger = {};
       for (index_t j = 0; j < groups; ++j) larger -= best[j] > largest[g];
-      for (index_t l = 0; l < width; ++l) bound = larger[l] < k_ && best[g * width + l] < bound ? best[g * width + l] : bound;
+      for (index_t l = 0; l < width; ++l)
+        bound = larger[l] < k_ && best[g * width + l] < bound ? best[g * width + l] : bound;
     }
     return bound;
   }

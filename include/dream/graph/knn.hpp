@@ -27,7 +27,7 @@ enum class KnnWeights {
 struct KnnOptions {
   index_t k = 10;  ///< neighbours a row, itself included; more than there are rows means all
   KnnWeights weights = KnnWeights::cosine;
-  index_t block = 480;  ///< rows of a block of similarities; changes time and memory, never the result
+  index_t block = 768;  ///< rows of a block of similarities; changes time and memory, never the result
 };
 
 /// The nearest rows of every row, best first: row i's are at i * k .. i * k + k - 1. Places that stay free hold index
@@ -112,11 +112,15 @@ void for_block_pairs(Context<Cpu>& context, std::int64_t blocks, F&& f) {
   });
 }
 
-/// values[i * stride + j] *= scale_rows[i] * scale_cols[j]
+/// out (rows x cols) = the products of rows i0.. and rows j0.. of x, in strips whose packed columns stay in the cache.
+/// Where both are the same rows, only on and above the diagonal; below it values are unspecified.
 template <class T>
-void scale_block(index_t rows, index_t cols, T* values, std::int64_t stride, const T* scale_rows, const T* scale_cols) {
-  for (index_t i = 0; i < rows; ++i)
-    for (index_t j = 0; j < cols; ++j) values[i * stride + j] *= scale_rows[i] * scale_cols[j];
+void inner_products(Context<Cpu>& context, MatrixView<const T> x, index_t i0, index_t rows, index_t j0, index_t cols,
+                    T* out, std::int64_t stride) {
+  constexpr index_t strip = 3 * cpu::tile_cols<T>;
+  for (index_t j = 0; j < cols; j += strip)
+    cpu::gemm_block<T>(context, i0 == j0 ? std::min(rows, j + strip) : rows, std::min(strip, cols - j), x.cols, T{1},
+                       {x.row(i0), x.stride, 1}, {x.row(j0 + j), 1, x.stride}, T{0}, out + j, stride);
 }
 
 inline constexpr int similarity_slot = 12;  // scratch; the product itself uses slots below 4
@@ -168,16 +172,24 @@ Neighbours<T> nearest_neighbours(Context<Cpu>& context, MatrixView<const T> x, c
     const index_t i0 = static_cast<index_t>(bi) * block, rows = std::min(block, x.rows - i0);
     const index_t j0 = static_cast<index_t>(bj) * block, cols = std::min(block, x.rows - j0);
     T* values = context.scratch<T>(detail::similarity_slot, std::int64_t{block} * block);
-    cpu::gemm_block<T>(context, rows, cols, x.cols, T{1}, {x.row(i0), x.stride, 1}, {x.row(j0), 1, x.stride}, T{0},
-                       values, cols);
-    detail::scale_block(rows, cols, values, cols, inverse.data() + i0, inverse.data() + j0);
+    detail::inner_products(context, x, i0, rows, j0, cols, values, cols);
+    for (index_t i = 0; i < rows; ++i) {
+      const T own = inverse[static_cast<std::size_t>(i0 + i)];
+      for (index_t j = bi == bj ? i : 0; j < cols; ++j)
+        values[std::int64_t{i} * cols + j] *= own * inverse[static_cast<std::size_t>(j0 + j)];
+    }
     {
       const std::lock_guard<std::mutex> lock(owner[static_cast<std::size_t>(bi)]);
-      for (index_t i = 0; i < rows; ++i) selection.offer_row(i0 + i, values + std::int64_t{i} * cols, cols, j0);
+      for (index_t i = 0; i < rows; ++i) {
+        const index_t j = bi == bj ? i : 0;
+        selection.offer_row(i0 + i, values + std::int64_t{i} * cols + j, cols - j, j0 + j);
+      }
     }
-    if (bi == bj) return;
     const std::lock_guard<std::mutex> lock(owner[static_cast<std::size_t>(bj)]);
-    for (index_t i = 0; i < rows; ++i) selection.offer_column(j0, values + std::int64_t{i} * cols, cols, i0 + i);
+    for (index_t i = 0; i < rows; ++i) {
+      const index_t j = bi == bj ? i + 1 : 0;
+      selection.offer_column(j0 + j, values + std::int64_t{i} * cols + j, cols - j, i0 + i);
+    }
   });
   return detail::finish_neighbours(context, selection, inverse);
 }

@@ -43,21 +43,19 @@ struct RelationGraphs {
 
 /// K = X X^T, symmetric to the bit: each unordered pair of blocks is computed once and written to both places.
 template <class T>
-Matrix<T, Cpu> gram_matrix(Context<Cpu>& context, MatrixView<const T> x, index_t block = 480) {
+Matrix<T, Cpu> gram_matrix(Context<Cpu>& context, MatrixView<const T> x, index_t block = 768) {
   DREAM_EXPECT(block >= 1, "gram matrix: block ", block);
   Matrix<T, Cpu> gram(x.rows, x.rows);
   const MatrixView<T> k = gram.view();
   detail::for_block_pairs(context, (std::int64_t{x.rows} + block - 1) / block, [&](std::int64_t bi, std::int64_t bj) {
     const index_t i0 = static_cast<index_t>(bi) * block, rows = std::min(block, x.rows - i0);
     const index_t j0 = static_cast<index_t>(bj) * block, cols = std::min(block, x.rows - j0);
-    cpu::gemm_block<T>(context, rows, cols, x.cols, T{1}, {x.row(i0), x.stride, 1}, {x.row(j0), 1, x.stride}, T{0},
-                       k.row(i0) + j0, k.stride);
-    if (bi == bj) return;
+    detail::inner_products(context, x, i0, rows, j0, cols, k.row(i0) + j0, k.stride);
     constexpr index_t tile = 16;
     for (index_t i = i0; i < i0 + rows; i += tile)
       for (index_t j = j0; j < j0 + cols; j += tile)
         for (index_t jj = j; jj < std::min(j + tile, j0 + cols); ++jj)
-          for (index_t ii = i; ii < std::min(i + tile, i0 + rows); ++ii) k(jj, ii) = k(ii, jj);
+          for (index_t ii = i; ii < std::min(i + tile, bi == bj ? jj : i0 + rows); ++ii) k(jj, ii) = k(ii, jj);
   });
   return gram;
 }
@@ -120,33 +118,45 @@ Neighbours<T> nearest_users(Context<Cpu>& context, MatrixView<const T> gram, Csr
   if (mean.rows == 0) return {};
   using V = typename cpu::Simd<T>::type;
   using Loose = typename cpu::Simd<T>::loose;
-  constexpr index_t piece = 32, vectors = piece / cpu::Simd<T>::width, chunk = 256;
+  constexpr index_t piece = 16, vectors = piece / cpu::Simd<T>::width;
+  constexpr index_t chunk = 512, padded = chunk + 16, lanes = 16;
   const index_t users = mean.rows, items = mean.cols;
   const std::vector<T> inverse = detail::inverse_mean_norms(context, gram, mean);
   RowSelection<T> selection(users, std::min(k, users));
+  // Users of equally many items follow each other, so that the loop over a user's items has a predictable length.
+  std::vector<index_t> order(static_cast<std::size_t>(users));
+  for (index_t u = 0; u < users; ++u) order[static_cast<std::size_t>(u)] = u;
+  std::stable_sort(order.begin(), order.end(), [&](index_t a, index_t b) {
+    return mean.offsets[a + 1] - mean.offsets[a] < mean.offsets[b + 1] - mean.offsets[b];
+  });
 
   context.parallel_blocks(users, piece, [&](std::int64_t begin, std::int64_t end) {
     const index_t u0 = static_cast<index_t>(begin), count = static_cast<index_t>(end - begin);
-    T* g = context.scratch<T>(detail::similarity_slot, std::int64_t{items} * piece);
-    T* sums = context.scratch<T>(detail::similarity_slot + 1, std::int64_t{piece} * chunk);
+    T* g = context.scratch<T>(detail::similarity_slot, (std::int64_t{items} + lanes) * piece);
+    T* sums = context.scratch<T>(detail::similarity_slot + 1, std::int64_t{piece} * padded);
     for (index_t c0 = 0; c0 < items; c0 += chunk) {
       const index_t width = std::min(chunk, items - c0);
-      std::fill_n(sums, std::int64_t{piece} * chunk, T{0});
+      std::fill_n(sums, std::int64_t{piece} * padded, T{0});
       for (index_t u = 0; u < count; ++u) {
-        T* sum = sums + std::int64_t{u} * chunk;
+        T* sum = sums + std::int64_t{u} * padded;
+        const T scale = inverse[static_cast<std::size_t>(u0 + u)];
         for (std::int64_t e = mean.offsets[u0 + u]; e < mean.offsets[u0 + u + 1]; ++e) {
-          const T weight = mean.values[e];
+          const T weight = mean.values[e] * scale;
           const T* row = gram.row(mean.indices[e]) + c0;
           for (index_t j = 0; j < width; ++j) sum[j] += weight * row[j];
         }
-        const T scale = inverse[static_cast<std::size_t>(u0 + u)];
-        for (index_t j = 0; j < width; ++j) sum[j] *= scale;
       }
-      for (index_t j = 0; j < width; ++j)
-        for (index_t u = 0; u < piece; ++u) g[std::int64_t{c0 + j} * piece + u] = sums[std::int64_t{u} * chunk + j];
+      // Turned a cache line at a time; what lies beyond the items is never read.
+      for (index_t j = 0; j < width; j += lanes)
+        for (index_t u = 0; u < piece; ++u) {
+          const T* from = sums + std::int64_t{u} * padded + j;
+          T* to = g + std::int64_t{c0 + j} * piece + u;
+#pragma GCC unroll 16
+          for (index_t l = 0; l < lanes; ++l) to[l * piece] = from[l];
+        }
     }
     alignas(64) T values[piece];
-    for (index_t v = 0; v < users; ++v) {
+    for (const index_t v : order) {
       V sum[vectors] = {};
       for (std::int64_t e = mean.offsets[v]; e < mean.offsets[v + 1]; ++e) {
         const T* row = g + std::int64_t{mean.indices[e]} * piece;

@@ -86,7 +86,7 @@ class Tape {
   requires(!std::is_lvalue_reference_v<Operation> && (std::is_same_v<Vars, Var> && ...)) Var
       apply(Operation&& op, Vars... inputs) {
     const std::array<Var, sizeof...(Vars)> ids{inputs...};
-    return record<false>(own(std::move(op)), std::span<const Var>(ids));
+    return record<false>(own(std::forward<Operation>(op)), std::span<const Var>(ids));
   }
 
   /// Applies an op on any number of inputs.
@@ -95,7 +95,7 @@ class Tape {
     if constexpr (std::is_lvalue_reference_v<Operation>)
       return record<true>(op, inputs);
     else
-      return record<true>(own(std::move(op)), inputs);
+      return record<true>(own(std::forward<Operation>(op)), inputs);
   }
 
   /// Cuts x by rows into pieces, without copying. x itself must not be used as an input afterwards.
@@ -214,7 +214,7 @@ class Tape {
   Operation& own(Operation&& op) {
     if (size_ == nodes_.size()) nodes_.push_back(std::make_unique<Node>());
     auto& place = nodes_[size_]->owned;
-    place = std::make_unique<Owned<Operation>>(std::move(op));
+    place = std::make_unique<Owned<Operation>>(std::forward<Operation>(op));
     return static_cast<Owned<Operation>*>(place.get())->op;
   }
 

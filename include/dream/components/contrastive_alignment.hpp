@@ -15,10 +15,10 @@
 
 namespace dream {
 
-/// Whose rows are told apart from whose: the rows of X among those of Y, or that and the reverse.
+/// Whose rows are told apart from whose: the rows of X among those of Y, or the mean of that and the reverse.
 enum class Directions { one, both };
 
-/// InfoNCE(X, Y), or InfoNCE(X, Y) + InfoNCE(Y, X).  Inputs X, Y (b x d), result 1 x 1.
+/// InfoNCE(X, Y), or the mean of InfoNCE(X, Y) and InfoNCE(Y, X).  Inputs X, Y (b x d), result 1 x 1.
 /// Zero rows have cosine 0 with everything and get no gradient.
 template <class T, class B>
 class InfoNce {
@@ -47,25 +47,28 @@ class InfoNce {
     y_inverse_.resize(b);
     normalise_rows(context, x, x_hat_.view(), x_inverse_.view());
     normalise_rows(context, y, y_hat_.view(), y_inverse_.view());
+    const bool both = options_.directions == Directions::both;
+    share_ = both ? T{1} / T{2} : T{1};
     double value = info_nce<T>(context, x_hat_.view(), y_hat_.view(), options_.temperature, T{0}, dx_hat_.view(),
                                dy_hat_.view(), workspace_);
-    if (options_.directions == Directions::both)
+    if (both)
       value += info_nce<T>(context, y_hat_.view(), x_hat_.view(), options_.temperature, T{1}, dy_hat_.view(),
                            dx_hat_.view(), workspace_);
-    loss(0, 0) = static_cast<T>(value);
+    loss(0, 0) = share_ * static_cast<T>(value);
   }
   void backward(Context<B>& context, MatrixView<const T>, MatrixView<const T>, MatrixView<const T>,
                 MatrixView<const T> d_loss, GradView<T> dx, GradView<T> dy) {
     if (dx.wanted())
-      normalise_rows_backward<T>(context, d_loss(0, 0), x_hat_.view(), x_inverse_.view(), dx_hat_.view(), dx.beta,
-                                 dx.view);
+      normalise_rows_backward<T>(context, share_ * d_loss(0, 0), x_hat_.view(), x_inverse_.view(), dx_hat_.view(),
+                                 dx.beta, dx.view);
     if (dy.wanted())
-      normalise_rows_backward<T>(context, d_loss(0, 0), y_hat_.view(), y_inverse_.view(), dy_hat_.view(), dy.beta,
-                                 dy.view);
+      normalise_rows_backward<T>(context, share_ * d_loss(0, 0), y_hat_.view(), y_inverse_.view(), dy_hat_.view(),
+                                 dy.beta, dy.view);
   }
 
  private:
   Options options_;
+  T share_ = T{1};
   Matrix<T, B> x_hat_, y_hat_, dx_hat_, dy_hat_;
   Array<T, B> x_inverse_, y_inverse_;
   Array<T, B> workspace_;
@@ -109,20 +112,13 @@ double info_nce(Context<Cpu>& context, MatrixView<const T> x, MatrixView<const T
                                          {x.row(a0 + r), x.stride, 1}, packed + std::int64_t{q} * cols * d, cols, T{0},
                                          s + r * stride + std::int64_t{q} * cols, stride);
       for (index_t r = 0; r < rows; ++r) {
-        T* row = s + r * stride;
-        const T own = row[a0 + r];
-        const T largest = *std::max_element(row, row + b);
-        for (index_t c = 0; c < b; ++c) row[c] -= largest;
-        exponential(row, b);
-        T sum = 0;
-        for (index_t c0 = 0; c0 < b; c0 += 256) {
-          T partial = 0;
-          for (index_t c = c0; c < std::min(b, c0 + 256); ++c) partial += row[c];
-          sum += partial;
-        }
+        Eigen::Map<Eigen::Array<T, 1, Eigen::Dynamic>> row(s + r * stride, b);
+        const T own = row[a0 + r], largest = row.maxCoeff();
+        row = (row - largest).exp();
+        const T sum = row.sum();
         loss[part] += static_cast<double>(largest) - static_cast<double>(own) + std::log(static_cast<double>(sum));
         const T scale = weight / sum;
-        for (index_t c = 0; c < b; ++c) row[c] *= scale;
+        row *= scale;
         row[a0 + r] -= weight;
       }
       cpu::gemm_block<T>(context, rows, d, b, T{1}, {s, stride, 1}, {y.data, y.stride, 1}, beta, dx.row(a0), dx.stride);

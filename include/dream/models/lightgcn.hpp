@@ -1,4 +1,4 @@
-// LightGCN (He et al., SIGIR 2020) and, with no layers, MF-BPR (Rendle et al., UAI 2009), as in spec 7:
+// LightGCN (He et al., SIGIR 2020), as in spec 7:
 // E = E_B, L = L_BPR + w_reg (|U|_F + |P|_F + |N|_F) / b on the ego rows of the batch.
 #pragma once
 
@@ -11,7 +11,7 @@ namespace dream {
 
 struct LightGcnOptions {
   index_t embedding_size = 64;
-  int n_ui_layers = 2;  ///< 0: matrix factorisation
+  int n_ui_layers = 2;
   double reg_weight = 1e-4;
 };
 

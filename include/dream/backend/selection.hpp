@@ -83,7 +83,7 @@ class RowSelection {
     candidates_.resize(std::int64_t{rows} * capacity_);
     counts_.assign(static_cast<std::size_t>(rows), 0);
     bound_indices_.assign(static_cast<std::size_t>(rows), std::numeric_limits<index_t>::max());
-    bounds_.assign(static_cast<std::size_t>(rows + cpu::compared_lanes), std::numeric_limits<T>::lowest());
+    bounds_.assign(static_cast<std::size_t>(rows) + cpu::compared_lanes, std::numeric_limits<T>::lowest());
   }
   index_t rows() const { return rows_; }
   index_t k() const { return k_; }

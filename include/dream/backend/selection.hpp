@@ -68,8 +68,6 @@ inline std::uint32_t lanes_at_least(const float* values, const float* bounds) {
 /// buffer, which is cut down to k when it is full. Different rows may be fed from different threads at the same time.
 template <class T>
 class RowSelection {
-  using Place = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
-
  public:
   RowSelection() = default;
   RowSelection(index_t rows, index_t k) { reset(rows, k); }
@@ -186,7 +184,7 @@ class RowSelection {
     }
   }
 
-  /// A value that at least k of the given ones reach: the k-th largest of the maxima of interleaved groups.
+  /// A value that at least k of the given ones reach: about the k-th largest of the maxima of interleaved groups.
   T lower_bound(const T* values, index_t count) const {
     constexpr index_t width = cpu::Simd<T>::width;
     if (2 * k_ <= 5 * width) return lower_bound_of_groups<4>(values, count);
@@ -200,9 +198,8 @@ class RowSelection {
   T lower_bound_of_groups(const T* values, index_t count) const {
     using Values = typename cpu::Simd<T>::type;
     using Loose = typename cpu::Simd<T>::loose;
-    using Places = typename cpu::Simd<Place>::type;
-    constexpr index_t width = cpu::Simd<T>::width, groups = Vectors * width;
-    if (count < 2 * groups) return std::numeric_limits<T>::lowest();
+    constexpr index_t width = cpu::Simd<T>::width, groups = Vectors * width, lanes = cpu::compared_lanes;
+    if (groups % lanes != 0 || count < 2 * groups) return std::numeric_limits<T>::lowest();
     Values largest[Vectors];
     for (Values& v : largest) v = Values{} + std::numeric_limits<T>::lowest();
     for (index_t j = 0; j + groups <= count; j += groups) {
@@ -214,14 +211,15 @@ class RowSelection {
     }
     alignas(64) T best[groups];
     for (int g = 0; g < Vectors; ++g) *reinterpret_cast<Values*>(best + g * width) = largest[g];
-    T bound = std::numeric_limits<T>::max();
-    for (int g = 0; g < Vectors; ++g) {
-      Places larger = {};
-      for (index_t j = 0; j < groups; ++j) larger -= best[j] > largest[g];
-      for (index_t l = 0; l < width; ++l)
-        bound = larger[l] < k_ && best[g * width + l] < bound ? best[g * width + l] : bound;
+    // A few halvings between the extremes: always a value that at least k maxima reach, close to the largest such.
+    T low = *std::min_element(best, best + groups), high = *std::max_element(best, best + groups);
+    for (int step = 0; step < 10; ++step) {
+      const T middle = low / 2 + high / 2;
+      int reached = 0;
+      for (index_t g = 0; g < groups; g += lanes) reached += std::popcount(cpu::lanes_at_least<0>(best + g, &middle));
+      (reached >= k_ ? low : high) = middle;
     }
-    return bound;
+    return low;
   }
 
   static constexpr index_t ranked_limit = 256;

@@ -19,8 +19,8 @@ namespace dream {
 
 struct TopKOptions {
   index_t k = 20;
-  index_t user_block = 48;    ///< users a piece of work; changes time and memory, never the result
-  index_t item_block = 2048;  ///< items scored before they are scanned; likewise
+  index_t user_block = 24;    ///< users a piece of work; changes time and memory, never the result
+  index_t item_block = 8192;  ///< items scored before they are scanned; likewise
 };
 
 /// For each user (row of `users`, b x d) the k items (rows of `items`, q x d) of largest dot product, best first, ties

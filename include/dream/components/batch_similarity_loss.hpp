@@ -56,8 +56,10 @@ class BatchSimilarityLoss {
 
   void forward(Context<B>& context, MatrixView<const T> h, MatrixView<T> loss) {
     const index_t b = h.rows, d = h.cols;
-    target_.resize(b, features_.cols);
-    gather_scaled(context, features_, inverse_norms_, rows_, target_.view());
+    // The targets are large and needed only here: all S3 ops of a context share the memory.
+    const MatrixView<T> target{context.template scratch<T>(7, std::int64_t{b} * features_.cols), b, features_.cols,
+                               features_.cols};
+    gather_scaled(context, features_, inverse_norms_, rows_, target);
     MatrixView<const T> a = h;
     if (options_.form == SimilarityForm::cosine) {
       a_hat_.resize(b, d);
@@ -68,9 +70,9 @@ class BatchSimilarityLoss {
     gram_.resize(d, d);
     cross_.resize(features_.cols, d);
     gemm<T>(context, Op::transpose, Op::none, T{1}, a, a, T{0}, gram_.view());
-    gemm<T>(context, Op::transpose, Op::none, T{1}, target_.view(), a, T{0}, cross_.view());
+    gemm<T>(context, Op::transpose, Op::none, T{1}, target, a, T{0}, cross_.view());
     const bool exact = options_.root || options_.target_norm == TargetNorm::exact;
-    const double constant = exact ? exact_target_norm(context) : sampled_target_norm(context);
+    const double constant = exact ? exact_target_norm(context, target) : sampled_target_norm(context, target);
     const double sum = std::max(0.0, dot<T>(context, gram_.view(), gram_.view()) -
                                          2 * dot<T>(context, cross_.view(), cross_.view()) + constant);
     // d(sum)/dA = 4 (A (A^T A) - C (C^T A))
@@ -79,7 +81,7 @@ class BatchSimilarityLoss {
         options_.root ? (sum > 0 ? 0.5 / (std::sqrt(sum) * b) : 0.0) : 1.0 / (static_cast<double>(b) * b);
     const MatrixView<T> da = gradient_.resize(b, d);
     gemm<T>(context, Op::none, Op::none, static_cast<T>(4 * slope), a, gram_.view(), T{0}, da);
-    gemm<T>(context, Op::none, Op::none, static_cast<T>(-4 * slope), target_.view(), cross_.view(), T{1}, da);
+    gemm<T>(context, Op::none, Op::none, static_cast<T>(-4 * slope), target, cross_.view(), T{1}, da);
     loss(0, 0) = static_cast<T>(value);
   }
 
@@ -95,8 +97,7 @@ class BatchSimilarityLoss {
 
  private:
   // || C C^T ||^2 = || C^T C ||^2: through the smaller of the two Gram matrices, a strip at a time.
-  double exact_target_norm(Context<B>& context) {
-    const MatrixView<const T> c = target_.view();
+  double exact_target_norm(Context<B>& context, MatrixView<const T> c) {
     const bool by_rows = c.rows <= c.cols;
     const index_t size = by_rows ? c.rows : c.cols, strip = std::min<index_t>(size, 256);
     double sum = 0;
@@ -113,8 +114,7 @@ class BatchSimilarityLoss {
   }
 
   // The diagonal exactly, the other pairs from a fixed number of random ones.
-  double sampled_target_norm(Context<B>& context) {
-    const MatrixView<const T> c = target_.view();
+  double sampled_target_norm(Context<B>& context, MatrixView<const T> c) {
     double diagonal = 0;
     for (index_t a = 0; a < c.rows; ++a) diagonal += inverse_norms_[rows_[a]] > T{0} ? 1.0 : 0.0;
     if (c.rows < 2) return diagonal;
@@ -147,7 +147,7 @@ class BatchSimilarityLoss {
   Options options_;
   VectorView<const index_t> rows_;
   std::uint32_t step_ = 0;
-  Matrix<T, B> target_, a_hat_, gram_, cross_, strip_;
+  Matrix<T, B> a_hat_, gram_, cross_, strip_;
   Array<T, B> inverse_;
   UnitGradient<T, B> gradient_;
 };

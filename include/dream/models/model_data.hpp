@@ -12,6 +12,8 @@
 #include <dream/graph/bipartite.hpp>
 #include <dream/graph/cooccurrence.hpp>
 #include <dream/graph/knn.hpp>
+#include <dream/graph/knn_approximate.hpp>
+#include <dream/graph/relation.hpp>
 #include <dream/ops/graph.hpp>
 
 namespace dream {
@@ -24,12 +26,17 @@ enum class ItemGraph { knn, binary, none };
 /// User-user relations: nearest by mean features, by shared items, or no graph (H_U,m = Rn H_I,m).
 enum class UserGraph { knn, cooccurrence, none };
 
+/// How nearest neighbours are found: exactly, in time N^2 d; by inverted lists (graph/knn_approximate.hpp); or exactly
+/// up to a size at which that takes some minutes on a few cores, and approximately beyond.
+enum class KnnMethod { exact, approximate, automatic };
+
 struct ModelDataOptions {
   FeatureNormalisation feature_normalisation = FeatureNormalisation::row;
   ItemGraph item_graph = ItemGraph::knn;
   UserGraph user_graph = UserGraph::knn;
   index_t knn_k = 10;
   index_t user_knn_k = 20;
+  KnnMethod knn_method = KnnMethod::exact;
   bool user_similarity = true;  ///< also keep the users' mean features, the targets of S3 on users
   bool modal = true;            ///< false: only the user-item graph
 };
@@ -101,6 +108,43 @@ void mark_connected(CsrView<T> graph, index_t modality, MatrixView<T> present) {
   }
 }
 
+/// Whether N rows of d columns are compared all with all.
+inline bool is_exact(KnnMethod method, double rows, double cols) {
+  return method == KnnMethod::exact || (method == KnnMethod::automatic && rows * rows * cols <= 2e13);
+}
+
+/// S_m and T_m of one modality; together where both are exact, because they share the inner products of the items.
+template <class T>
+void build_relations(Context<Cpu>& context, const ModelDataOptions& options, CsrView<T> mean,
+                     ModalityData<T, Cpu>& modality) {
+  const MatrixView<const T> features = modality.features.view();
+  const bool items = options.item_graph != ItemGraph::none, users = options.user_graph == UserGraph::knn;
+  const bool exact_items = is_exact(options.knn_method, features.rows, features.cols);
+  const bool exact_users = is_exact(options.knn_method, mean.rows, features.cols);
+  const RelationOptions relation{
+      .item = {.k = options.knn_k,
+               .weights = options.item_graph == ItemGraph::binary ? KnnWeights::binary : KnnWeights::cosine},
+      .user = {.k = options.user_knn_k}};
+  if (items && users && exact_items && exact_users) {
+    RelationGraphs<T, Cpu> graphs = relation_graphs<T>(context, features, mean, relation);
+    modality.item_graph = with_transpose(context, std::move(graphs.item));
+    modality.user_graph = with_transpose(context, std::move(graphs.user));
+    return;
+  }
+  if (items)
+    modality.item_graph = with_transpose(
+        context, exact_items
+                     ? knn_graph<T>(context, features, relation.item)
+                     : approximate_knn_graph<T>(context, features, {.k = relation.item.k}, relation.item.weights));
+  if (users && exact_users) {
+    modality.user_graph = with_transpose(context, user_graph<T>(context, features, mean, relation));
+  } else if (users) {
+    const Matrix<T, Cpu> means = user_mean_features<T>(context, mean, features);
+    modality.user_graph =
+        with_transpose(context, approximate_knn_graph<T>(context, means.view(), {.k = relation.user.k}));
+  }
+}
+
 }  // namespace detail
 
 /// Builds everything a model needs from a data set's training interactions and features.
@@ -141,28 +185,20 @@ ModelData<T, Cpu> prepare_data(Context<Cpu>& context, const Dataset& dataset, co
     inverse_row_norms<T>(context, modality.features.view(), modality.inverse_norms.view());
     for (index_t i = 0; i < data.items; ++i) data.item_present(i, m) = modality.present[i] ? T{1} : T{0};
 
-    if (options.item_graph != ItemGraph::none) {
-      const KnnWeights weights = options.item_graph == ItemGraph::binary ? KnnWeights::binary : KnnWeights::cosine;
-      modality.item_graph = detail::with_transpose(
-          context, knn_graph<T>(context, modality.features.view(), {.k = options.knn_k, .weights = weights}));
-    }
-    const bool by_features = options.user_graph == UserGraph::knn;
     const Csr<T, Cpu> mean = user_mean_operator<T>(context, interactions.view(), source.present);
-    if (options.user_similarity || by_features) {
+    detail::build_relations<T>(context, options, mean.view(), modality);
+    if (options.user_graph == UserGraph::knn) {
+      detail::mark_connected<T>(modality.user_graph.forward.view(), m, data.user_present.view());
+    } else {
+      detail::mark_connected<T>(mean.view(), m, data.user_present.view());
+      if (options.user_graph == UserGraph::cooccurrence)
+        modality.user_graph = {clone<T>(shared_users.forward.view()), clone<T>(shared_users.transposed.view())};
+    }
+    if (options.user_similarity) {
       modality.user_features = user_mean_features<T>(context, mean.view(), modality.features.view());
       modality.user_inverse_norms.resize(data.users);
       inverse_row_norms<T>(context, modality.user_features.view(), modality.user_inverse_norms.view());
     }
-    if (by_features) {
-      modality.user_graph = detail::with_transpose(
-          context, knn_graph<T>(context, modality.user_features.view(), {.k = options.user_knn_k}));
-      detail::mark_connected<T>(modality.user_graph.forward.view(), m, data.user_present.view());
-    } else {
-      if (options.user_graph == UserGraph::cooccurrence)
-        modality.user_graph = {clone<T>(shared_users.forward.view()), clone<T>(shared_users.transposed.view())};
-      detail::mark_connected<T>(mean.view(), m, data.user_present.view());
-    }
-    if (!options.user_similarity) modality.user_features = {};
   }
   return data;
 }

@@ -1,0 +1,91 @@
+// The commands of the program, each with what its command line says.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace dream_cli {
+
+/// The exit codes of the program.
+enum Exit : int { success = 0, failure = 1, usage = 2, interrupted = 130 };
+
+struct TrainArguments {
+  std::string data;
+  std::string out;
+  std::optional<std::string> model;
+  std::optional<std::string> backend;
+  std::optional<std::int64_t> epochs;
+  std::optional<std::int64_t> seed;
+  int threads = 0;
+  bool resume = false;
+  std::string config;
+  std::vector<std::string> assignments;  ///< of --set
+};
+
+struct EvaluateArguments {
+  std::string data;
+  std::string checkpoint;
+  std::string split = "test";
+  bool json = false;
+  int threads = 0;
+};
+
+struct RecommendArguments {
+  std::string data;
+  std::string checkpoint;
+  std::int64_t k = 20;
+  std::string out;
+  std::string users;              ///< file of user ids; empty: all users
+  std::string exclude = "known";  ///< what a user has is not recommended: of train, of train and valid (known), or all
+  int threads = 0;
+};
+
+struct SimilarArguments {
+  std::string data;
+  std::string checkpoint;
+  std::string item;
+  std::int64_t k = 10;
+  int threads = 0;
+};
+
+struct ExportArguments {
+  std::string checkpoint;
+  std::string out;
+};
+
+struct InspectArguments {
+  std::string data;
+  std::vector<std::string> assignments;
+};
+
+struct SynthArguments {
+  std::string out;
+  std::int64_t users = 2000;
+  std::int64_t items = 1000;
+  std::int64_t interactions = 0;        ///< 0: 20 a user
+  std::vector<std::string> modalities;  ///< NAME=COLUMNS; none: the library's choice
+  double cold_fraction = 0.05;
+  double missing_fraction = 0.05;
+  double noise = 0.5;
+  int groups = 20;
+  std::int64_t seed = 999;
+  bool replace = false;
+};
+
+struct CompareArguments {
+  std::string data;
+  std::vector<std::string> runs;
+};
+
+int train(const TrainArguments&);
+int evaluate(const EvaluateArguments&);
+int recommend(const RecommendArguments&);
+int similar(const SimilarArguments&);
+int export_vectors(const ExportArguments&);
+int inspect(const InspectArguments&);
+int synth(const SynthArguments&);
+int compare(const CompareArguments&);
+
+}  // namespace dream_cli

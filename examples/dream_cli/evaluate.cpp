@@ -1,0 +1,72 @@
+#include <dream/eval/ranking.hpp>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include <dream/graph/bipartite.hpp>
+
+#include "commands.hpp"
+#include "stored_run.hpp"
+#include "table.hpp"
+
+namespace dream_cli {
+
+namespace {
+
+nlohmann::ordered_json metrics_json(const dream::MetricTable& table) {
+  nlohmann::ordered_json json;
+  for (const auto& [name, value] : table.values) json[name] = value;
+  json["users"] = table.users;
+  return json;
+}
+
+}  // namespace
+
+int evaluate(const EvaluateArguments& arguments) {
+  dream::Context<dream::Cpu> context(arguments.threads);
+  const StoredRun run = read_stored_run(arguments.checkpoint);
+  const dream::Dataset data = read_data_of(run, arguments.data);
+  const bool test = arguments.split == "test";
+  const dream::Pairs& pairs = data.pairs(test ? dream::Split::test : dream::Split::valid);
+  DREAM_EXPECT(pairs.size() > 0, arguments.data, ": has no ", arguments.split, " interactions");
+  const auto train = dream::interaction_matrix<float>(context, data.train, data.user_count(), data.item_count());
+  const auto masked = seen_items(
+      context, data, test && run.settings.fit.mask_valid_in_test ? dream::Split::valid : dream::Split::train);
+  const auto held_out = dream::interaction_matrix<float>(context, pairs, data.user_count(), data.item_count());
+  dream::EvaluationOptions options;
+  options.top_k = run.settings.fit.top_k;
+  const dream::Evaluation result = dream::evaluate<float>(context, run.users.view(), run.items.view(), train.view(),
+                                                          masked.view(), held_out.view(), options);
+
+  if (arguments.json) {
+    nlohmann::ordered_json json;
+    json["model"] = run.origin.model;
+    json["epoch"] = run.epoch;
+    json["split"] = arguments.split;
+    json["all"] = metrics_json(result.all);
+    json["warm"] = metrics_json(result.warm);
+    json["cold"] = metrics_json(result.cold);
+    json["cold_among_cold"] = metrics_json(result.cold_among_cold);
+    json["users_without_training"] = result.users_without_training;
+    json["users_without_held_out"] = result.users_without_held_out;
+    json["cold_items"] = result.cold_items;
+    std::printf("%s\n", json.dump(2).c_str());
+    return Exit::success;
+  }
+  std::printf("%s, epoch %d, %s split\n\n", run.origin.model.c_str(), run.epoch, arguments.split.c_str());
+  const dream::MetricTable* columns[] = {&result.all, &result.warm, &result.cold, &result.cold_among_cold};
+  std::vector<Row> rows{{"", "all items", "warm items", "cold items", "cold among cold"}, {"users"}};
+  for (const dream::MetricTable* column : columns) rows[1].push_back(std::to_string(column->users));
+  for (const auto& [name, value] : result.all.values) {
+    Row row{name};
+    for (const dream::MetricTable* column : columns)
+      row.push_back(column->users > 0 ? metric_text(column->at(name)) : "-");
+    rows.push_back(row);
+  }
+  std::printf(
+      "%s\n%d cold items (without training interactions). Left out: %lld users without training interactions.\n",
+      table_text(rows).c_str(), result.cold_items, static_cast<long long>(result.users_without_training));
+  return Exit::success;
+}
+
+}  // namespace dream_cli

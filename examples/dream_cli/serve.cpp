@@ -1,0 +1,87 @@
+#include <cstdio>
+#include <numeric>
+
+#include <dream/data/ids.hpp>
+#include <dream/serve/export.hpp>
+#include <dream/serve/recommend.hpp>
+#include <dream/serve/similar.hpp>
+
+#include "commands.hpp"
+#include "stored_run.hpp"
+
+namespace dream_cli {
+
+namespace {
+
+using dream::index_t;
+
+/// The rows of the users in a file of one id a line, in its order.
+std::vector<index_t> read_users(const std::string& path, const dream::IdMap& ids) {
+  const std::string text = dream::read_file(path);
+  const dream::IdIndex index(ids);
+  std::vector<index_t> rows;
+  std::int64_t line = 0;
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    std::string id = text.substr(begin, end - begin);
+    begin = end + 1;
+    ++line;
+    if (!id.empty() && id.back() == '\r') id.pop_back();
+    if (id.empty()) continue;
+    const index_t row = index.find(id);
+    DREAM_EXPECT(row >= 0, path, ":", line, ": no user '", id, "' in the data");
+    rows.push_back(row);
+  }
+  DREAM_EXPECT(!rows.empty(), path, ": has no user ids");
+  return rows;
+}
+
+}  // namespace
+
+int recommend(const RecommendArguments& arguments) {
+  dream::Context<dream::Cpu> context(arguments.threads);
+  const StoredRun run = read_stored_run(arguments.checkpoint);
+  DREAM_EXPECT(arguments.k <= run.items.rows(), "--k ", arguments.k, ": there are only ", run.items.rows(), " items");
+  const dream::Dataset data = read_data_of(run, arguments.data);
+  std::vector<index_t> users;
+  if (arguments.users.empty()) {
+    users.resize(static_cast<std::size_t>(data.user_count()));
+    std::iota(users.begin(), users.end(), 0);
+  } else {
+    users = read_users(arguments.users, data.users);
+  }
+  const auto seen = seen_items(context, data,
+                               arguments.exclude == "train"   ? dream::Split::train
+                               : arguments.exclude == "known" ? dream::Split::valid
+                                                              : dream::Split::test);
+  dream::write_recommendations<float>(context, arguments.out, run.users.view(), run.items.view(), seen.view(), users,
+                                      static_cast<index_t>(arguments.k), data.users, data.items);
+  return Exit::success;
+}
+
+int similar(const SimilarArguments& arguments) {
+  dream::Context<dream::Cpu> context(arguments.threads);
+  const StoredRun run = read_stored_run(arguments.checkpoint);
+  const dream::Dataset data = read_data_of(run, arguments.data);
+  const index_t item = dream::IdIndex(data.items).find(arguments.item);
+  DREAM_EXPECT(item >= 0, "--item ", arguments.item, ": no such item in the data");
+  DREAM_EXPECT(arguments.k < data.item_count(), "--k ", arguments.k, ": there are only ", data.item_count() - 1,
+               " other items");
+  std::printf("item\trank\tcosine\n");
+  int rank = 0;
+  for (const auto& near :
+       dream::similar_items<float>(context, run.items.view(), item, static_cast<index_t>(arguments.k))) {
+    std::printf("%s\t%d\t%.6f\n", data.items.name(near.index).c_str(), ++rank, near.value);
+  }
+  return Exit::success;
+}
+
+int export_vectors(const ExportArguments& arguments) {
+  const StoredRun run = read_stored_run(arguments.checkpoint);
+  dream::export_embeddings(arguments.out, run.users.view(), run.items.view(), run.user_ids, run.item_ids);
+  std::printf("%s: %d users and %d items x %d\n", arguments.out.c_str(), run.users.rows(), run.items.rows(),
+              run.users.cols());
+  return Exit::success;
+}
+
+}  // namespace dream_cli

@@ -1,0 +1,441 @@
+#include "settings.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+#include <limits>
+#include <set>
+#include <utility>
+
+#include <dream/core/error.hpp>
+
+namespace dream_cli {
+
+namespace {
+
+using nlohmann::json;
+
+std::string lower(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text;
+}
+
+std::string number_text(double value) { return json(value).dump(); }
+
+/// The bounds of a number, and how they read.
+struct Range {
+  double low;
+  double high = std::numeric_limits<double>::infinity();
+  bool open = false;  ///< low itself is outside
+
+  bool holds(double v) const { return (open ? v > low : v >= low) && v <= high; }
+  std::string text() const {
+    if (std::isfinite(high)) return (open ? "> " : ">= ") + bound(low) + " and <= " + bound(high);
+    return (open ? "> " : ">= ") + bound(low);
+  }
+  static std::string bound(double v) {
+    return v == std::floor(v) && std::abs(v) < 1e15 ? std::to_string(static_cast<std::int64_t>(v)) : number_text(v);
+  }
+};
+
+constexpr double largest_index = 2147483647.0;
+
+/// A whole number, also when written 1e3 or 20.0.
+bool whole(const json& value, std::int64_t& out) {
+  if (value.is_number_unsigned() && value.get<std::uint64_t>() > 9223372036854775807u) return false;
+  if (value.is_number_integer()) {
+    out = value.get<std::int64_t>();
+    return true;
+  }
+  if (!value.is_number_float()) return false;
+  const double v = value.get<double>();
+  if (v != std::floor(v) || std::abs(v) > 9e15) return false;
+  out = static_cast<std::int64_t>(v);
+  return true;
+}
+
+/// A list, also when written as one value or as text with commas.
+json as_list(const json& value) {
+  if (value.is_array()) return value;
+  json list = json::array();
+  if (!value.is_string()) {
+    list.push_back(value);
+    return list;
+  }
+  const std::string text = value.get<std::string>();
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    json piece = json::parse(text.substr(begin, end - begin), nullptr, false);
+    list.push_back(piece.is_discarded() ? json(text.substr(begin, end - begin)) : piece);
+    begin = end + 1;
+  }
+  return list;
+}
+
+template <class Field>
+Key number(std::string name, std::string help, Field field, Range range) {
+  const std::string expected = "a number " + range.text();
+  return {std::move(name), expected, std::move(help),
+          [field](const Settings& s) { return json(static_cast<double>(field(s))); },
+          [field, range, expected](Settings& s, const json& v) -> std::string {
+            if (!v.is_number() || !range.holds(v.get<double>())) return expected;
+            field(s) = static_cast<std::remove_reference_t<decltype(field(s))>>(v.get<double>());
+            return "";
+          }};
+}
+
+template <class Field>
+Key integer(std::string name, std::string help, Field field, Range range) {
+  if (std::isinf(range.high)) range.high = 9e15;
+  const std::string expected = "a whole number " + (range.high < largest_index ? range : Range{range.low}).text();
+  return {std::move(name), expected, std::move(help), [field](const Settings& s) { return json(field(s)); },
+          [field, range, expected](Settings& s, const json& v) -> std::string {
+            std::int64_t n = 0;
+            if (!whole(v, n) || !range.holds(static_cast<double>(n))) return expected;
+            field(s) = static_cast<std::remove_reference_t<decltype(field(s))>>(n);
+            return "";
+          }};
+}
+
+template <class Field>
+Key flag(std::string name, std::string help, Field field) {
+  return {std::move(name), "true | false", std::move(help),
+          [field](const Settings& s) { return json(static_cast<bool>(field(s))); },
+          [field](Settings& s, const json& v) -> std::string {
+            const std::string word = v.is_string() ? lower(v.get<std::string>()) : "";
+            if (v.is_boolean()) {
+              field(s) = v.get<bool>();
+            } else if (word == "yes" || word == "on") {
+              field(s) = true;
+            } else if (word == "no" || word == "off") {
+              field(s) = false;
+            } else {
+              return "true or false";
+            }
+            return "";
+          }};
+}
+
+template <class Enum, class Field>
+Key choice(std::string name, std::string help, Field field, std::vector<std::pair<std::string, Enum>> words) {
+  std::string values;
+  for (const auto& w : words) values += (values.empty() ? "" : " | ") + w.first;
+  return {std::move(name), values, std::move(help),
+          [field, words](const Settings& s) {
+            for (const auto& w : words) {
+              if (w.second == field(s)) return json(w.first);
+            }
+            return json();
+          },
+          [field, words, values](Settings& s, const json& v) -> std::string {
+            std::string word = v.is_string() ? lower(v.get<std::string>()) : v.is_null() ? "none" : "";
+            if (v == json(false)) word = "none";
+            for (const auto& w : words) {
+              if (w.first == word) {
+                field(s) = w.second;
+                return "";
+              }
+            }
+            return "one of " + values;
+          }};
+}
+
+template <class T, class U>
+void assign(std::vector<U>& to, const std::vector<T>& from) {
+  to.assign(from.begin(), from.end());
+}
+template <class T, class Fixed>
+void assign(Fixed& to, const std::vector<T>& from) {
+  std::copy(from.begin(), from.end(), to.begin());
+}
+
+template <class T, class Field>
+Key numbers(std::string name, std::string help, std::string expected, Field field,
+            std::function<bool(const std::vector<T>&)> fits) {
+  return {std::move(name), expected, std::move(help),
+          [field](const Settings& s) {
+            json list = json::array();
+            for (const auto& v : field(s)) list.push_back(v);
+            return list;
+          },
+          [field, fits, expected](Settings& s, const json& given) -> std::string {
+            std::vector<T> list;
+            for (const json& v : as_list(given)) {
+              std::int64_t n = 0;
+              if (!v.is_number() ||
+                  (std::is_integral_v<T> && (!whole(v, n) || std::abs(static_cast<double>(n)) > largest_index)))
+                return expected;
+              list.push_back(v.get<T>());
+            }
+            if (!fits(list)) return expected;
+            assign(field(s), list);
+            return "";
+          }};
+}
+
+template <class Field>
+Key names(std::string name, std::string help, Field field) {
+  return {std::move(name), "a list of names", std::move(help), [field](const Settings& s) { return json(field(s)); },
+          [field](Settings& s, const json& given) -> std::string {
+            std::vector<std::string> list;
+            for (const json& v : as_list(given)) {
+              if (!v.is_string() || v.get<std::string>().empty()) return "a list of names";
+              list.push_back(v.get<std::string>());
+            }
+            field(s) = list;
+            return "";
+          }};
+}
+
+#define FIELD(path) \
+  [](auto& s) -> auto& { return s.path; }
+
+std::vector<Key> make_keys() {
+  using dream::DreamOptions;
+  const Range weight{0};
+  const Range layers{0, 100};
+  const Range count{1, largest_index};
+  std::vector<Key> k;
+  const auto words = []<class E>(std::initializer_list<std::pair<std::string, E>> list) {
+    return std::vector<std::pair<std::string, E>>(list);
+  };
+  using dream::FeatureNormalisation, dream::Gate, dream::ItemGraph, dream::UserGraph;
+  using dream::ModalityWeights, dream::Directions, dream::Intra, dream::SimilarityForm;
+
+  // The model.
+  k.push_back(
+      choice("model", "what is trained", FIELD(model_name),
+             words({std::pair{std::string("dream"), std::string("dream")}, {"lightgcn", "lightgcn"}, {"mf", "mf"}})));
+  k.push_back(
+      choice("backend", "what computes", FIELD(backend), words({std::pair{std::string("cpu"), std::string("cpu")}})));
+  k.push_back(integer("embedding_size", "columns of every embedding", FIELD(model.embedding_size), {1, 65536}));
+  k.push_back(integer("n_ui_layers", "steps over the user-item graph", FIELD(model.n_ui_layers), layers));
+  k.push_back(
+      integer("n_mm_layers", "steps over the item-item graph of each modality", FIELD(model.n_mm_layers), layers));
+  k.push_back(flag("behaviour_line", "the behaviour line takes part", FIELD(model.behaviour_line)));
+  k.push_back(flag("modal_line", "the modal line takes part", FIELD(model.modal_line)));
+  k.push_back(choice("feature_normalization", "input features: rows of length 1, as they are, or standardised columns",
+                     FIELD(model.data.feature_normalisation),
+                     words({std::pair{std::string("row"), FeatureNormalisation::row},
+                            {"none", FeatureNormalisation::none},
+                            {"standard", FeatureNormalisation::standard}})));
+  k.push_back(flag("train_features", "train the modal embeddings; false keeps them at the features",
+                   FIELD(model.train_features)));
+  k.push_back(choice("gate", "the filter gate lets through the id embeddings, the features themselves, or everything",
+                     FIELD(model.gate),
+                     words({std::pair{std::string("id"), Gate::id}, {"self", Gate::self}, {"none", Gate::none}})));
+  // Relation graphs.
+  k.push_back(choice(
+      "item_graph", "item-item graph of each modality: cosine weights, equal weights, or no graph",
+      FIELD(model.data.item_graph),
+      words(
+          {std::pair{std::string("knn"), ItemGraph::knn}, {"binary", ItemGraph::binary}, {"none", ItemGraph::none}})));
+  k.push_back(integer("knn_k", "neighbours of an item, itself included", FIELD(model.data.knn_k), count));
+  k.push_back(choice("user_graph", "user-user graph: features, shared items, or no graph", FIELD(model.data.user_graph),
+                     words({std::pair{std::string("knn"), UserGraph::knn},
+                            {"cooccurrence", UserGraph::cooccurrence},
+                            {"none", UserGraph::none}})));
+  k.push_back(integer("user_knn_k", "neighbours of a user", FIELD(model.data.user_knn_k), count));
+  k.push_back(choice("modality_weights", "weights of the modalities in the sum", FIELD(model.modality_weights),
+                     words({std::pair{std::string("equal"), ModalityWeights::equal},
+                            {"given", ModalityWeights::given},
+                            {"learned", ModalityWeights::learned}})));
+  k.push_back(
+      numbers<double>("modality_weight_values", "the weights where they are given, in the order of the modalities",
+                      "a list of numbers >= 0", FIELD(model.modality_weight_values),
+                      [](const auto& v) { return std::all_of(v.begin(), v.end(), [](double x) { return x >= 0; }); }));
+  // The losses.
+  k.push_back(number("temperature", "tau of InfoNCE", FIELD(model.temperature), {0, 1e6, true}));
+  k.push_back(number("inter_weight", "weight of the alignment between the lines; 0 switches it off",
+                     FIELD(model.inter_weight), weight));
+  k.push_back(choice("inter_directions", "InfoNCE in one direction or both", FIELD(model.inter_directions),
+                     words({std::pair{std::string("one"), Directions::one}, {"both", Directions::both}})));
+  k.push_back(choice("intra", "the alignment inside the lines", FIELD(model.intra),
+                     words({std::pair{std::string("none"), Intra::none},
+                            {"pairs", Intra::pairs},
+                            {"modalities", Intra::modalities},
+                            {"moments", Intra::moments}})));
+  k.push_back(number("intra_weight", "weight of that alignment", FIELD(model.intra_weight), weight));
+  k.push_back(number("s3_weight", "weight of the similarity supervised signal; 0 switches it off",
+                     FIELD(model.s3_weight), weight));
+  k.push_back(number("s3_user_weight", "rho: weight of its part on users", FIELD(model.s3_user_weight), weight));
+  k.push_back(choice("s3_form", "similarity of the embeddings in it", FIELD(model.s3_form),
+                     words({std::pair{std::string("cosine"), SimilarityForm::cosine}, {"dot", SimilarityForm::dot}})));
+  k.push_back(flag("s3_root", "root of the sum divided by the batch instead of the mean square", FIELD(model.s3_root)));
+  k.push_back(choice(
+      "s3_target_norm", "the constant in its value: exact, or estimated from a sample where no gradient needs it",
+      FIELD(model.s3_target_norm),
+      words({std::pair{std::string("exact"), dream::TargetNorm::exact}, {"sampled", dream::TargetNorm::sampled}})));
+  // One name for three fields: the models regularise differently and have defaults of their own.
+  k.push_back(number("reg_weight",
+                     "weight of the regulariser on the rows used; by default 1e-4 for lightgcn and 1e-2 for mf",
+                     FIELD(model.reg_weight), weight));
+  k.back().get = [](const Settings& s) {
+    return json(s.model_name == "dream" ? s.model.reg_weight
+                : s.model_name == "mf"  ? s.mf.reg_weight
+                                        : s.lightgcn.reg_weight);
+  };
+  k.back().set = [set = k.back().set](Settings& s, const json& v) {
+    const std::string expected = set(s, v);
+    if (expected.empty()) s.lightgcn.reg_weight = s.mf.reg_weight = s.model.reg_weight;
+    return expected;
+  };
+  // Training.
+  k.push_back(number("learning_rate", "step size of Adam", FIELD(fit.adam.learning_rate), {0, 1e300, true}));
+  k.push_back({"learning_rate_scheduler", "two numbers > 0", "[f, p]: the rate is multiplied by f^(epoch / p)",
+               [](const Settings& s) {
+                 return json{s.fit.learning_rate_factor, s.fit.learning_rate_period};
+               },
+               [](Settings& s, const json& given) -> std::string {
+                 const json list = as_list(given);
+                 for (const json& v : list)
+                   if (!v.is_number() || !(v.get<double>() > 0)) return "two numbers > 0";
+                 if (list.size() != 2) return "two numbers > 0";
+                 s.fit.learning_rate_factor = list[0].get<double>();
+                 s.fit.learning_rate_period = list[1].get<double>();
+                 return "";
+               }});
+  k.push_back(integer("train_batch_size", "interactions of a training step", FIELD(fit.batch_size), count));
+  k.push_back(integer("epochs", "the most epochs", FIELD(fit.epochs), {0, 1e9}));
+  k.push_back(integer("eval_step", "epochs between evaluations on valid", FIELD(fit.eval_step), {1, 1e9}));
+  k.push_back(integer("stopping_step", "training stops after more evaluations in a row without a gain",
+                      FIELD(fit.stopping_step), {0, 1e9}));
+  k.push_back(integer("seed", "of every random number, but for the split's", FIELD(fit.seed), {0}));
+  // Evaluation.
+  k.push_back(numbers<int>("topk", "list lengths that metrics are taken at", "a list of whole numbers >= 1",
+                           FIELD(fit.top_k), [](const auto& v) {
+                             std::set<int> different(v.begin(), v.end());
+                             return !v.empty() && *different.begin() >= 1 && different.size() == v.size();
+                           }));
+  k.push_back({"valid_metric", "METRIC@K, METRIC one of recall, ndcg, precision, map, hit, mrr and K in topk",
+               "what is watched on valid", [](const Settings& s) { return json(s.fit.valid_metric); },
+               [](Settings& s, const json& v) -> std::string {
+                 const std::string metric = v.is_string() ? lower(v.get<std::string>()) : "";
+                 const std::size_t at = metric.find('@');
+                 std::int64_t k_value = 0;
+                 const json digits =
+                     at == std::string::npos ? json() : json::parse(metric.substr(at + 1), nullptr, false);
+                 const auto& names = dream::RankingMetrics::names;
+                 if (!whole(digits, k_value) || k_value < 1 ||
+                     std::find(names.begin(), names.end(), metric.substr(0, at)) == names.end())
+                   return "METRIC@K with METRIC one of recall, ndcg, precision, map, hit, mrr";
+                 s.fit.valid_metric = metric.substr(0, at) + "@" + std::to_string(k_value);
+                 return "";
+               }});
+  k.push_back(flag("mask_valid_in_test", "leave a user's valid items out of the test ranking too",
+                   FIELD(fit.mask_valid_in_test)));
+  // Data.
+  k.push_back(choice(
+      "split", "where train, valid and test come from: the files (random where they hold none), at random, or by time",
+      FIELD(read.split),
+      words({std::pair{std::string("given"), dream::SplitRule::given},
+             {"random", dream::SplitRule::random},
+             {"time", dream::SplitRule::time}})));
+  k.push_back(numbers<double>("split_ratio", "shares of train, valid and test where they are made",
+                              "three numbers >= 0, the first > 0", FIELD(read.ratios),
+                              [](const auto& v) { return v.size() == 3 && v[0] > 0 && v[1] >= 0 && v[2] >= 0; }));
+  k.push_back(integer("split_seed", "of a random split", FIELD(read.seed), {0}));
+  k.push_back(integer("k_core", "keep users and items with at least so many interactions", FIELD(read.k_core),
+                      {0, largest_index}));
+  k.push_back(flag("merge_duplicates", "keep the first of equal pairs; they are errors otherwise",
+                   FIELD(read.remove_duplicates)));
+  k.push_back(names("modalities", "the modalities to use; none named: all", FIELD(read.modalities)));
+  return k;
+}
+
+#undef FIELD
+
+}  // namespace
+
+const std::vector<Key>& keys() {
+  static const std::vector<Key> all = make_keys();
+  return all;
+}
+
+namespace {
+
+/// Names that other codebases give to our keys.
+const std::vector<std::pair<std::string, std::string>>& aliases() {
+  static const std::vector<std::pair<std::string, std::string>> all = {
+      {"n_layers", "n_ui_layers"},         {"lr", "learning_rate"},
+      {"batch_size", "train_batch_size"},  {"embedding_dim", "embedding_size"},
+      {"early_stop", "stopping_step"},     {"tau", "temperature"},
+      {"behavior_line", "behaviour_line"}, {"feature_normalisation", "feature_normalization"}};
+  return all;
+}
+
+/// Keys of other codebases that mean nothing here: blocks of the evaluation have a size that suits the cache.
+const std::vector<std::string>& ignored() {
+  static const std::vector<std::string> all = {"eval_batch_size"};
+  return all;
+}
+
+}  // namespace
+
+std::string nearest(const std::string& word, const std::vector<std::string>& known) {
+  const std::string a = lower(word);
+  std::string best;
+  std::size_t best_edits = std::numeric_limits<std::size_t>::max();
+  for (const std::string& name : known) {
+    const std::string b = lower(name);
+    std::vector<std::size_t> row(b.size() + 1);
+    for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+    for (std::size_t i = 1; i <= a.size(); ++i) {
+      std::size_t diagonal = row[0];
+      row[0] = i;
+      for (std::size_t j = 1; j <= b.size(); ++j) {
+        const std::size_t change = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+        diagonal = row[j];
+        row[j] = std::min({change, row[j] + 1, row[j - 1] + 1});
+      }
+    }
+    if (row.back() < best_edits) {
+      best_edits = row.back();
+      best = name;
+    }
+  }
+  return best;
+}
+
+void apply(Settings& settings, const Given& given) {
+  std::string name = given.key;
+  if (std::find(ignored().begin(), ignored().end(), name) != ignored().end()) return;
+  for (const auto& [other, ours] : aliases()) {
+    if (other == name) name = ours;
+  }
+  for (const Key& key : keys()) {
+    if (key.name != name) continue;
+    const std::string expected = key.set(settings, given.value);
+    DREAM_EXPECT(expected.empty(), given.place, ": ", given.key, " is ", given.value.dump(), ", expected ", expected);
+    return;
+  }
+  std::vector<std::string> known;
+  for (const Key& key : keys()) known.push_back(key.name);
+  dream::fail(given.place, ": unknown key '", given.key, "'; did you mean '", nearest(given.key, known), "'?");
+}
+
+nlohmann::ordered_json to_json(const Settings& settings) {
+  nlohmann::ordered_json all;
+  for (const Key& key : keys()) all[key.name] = key.get(settings);
+  return all;
+}
+
+Settings settings_from_json(const json& values, const std::string& place) {
+  DREAM_EXPECT(values.is_object(), place, ": the settings are not an object");
+  Settings settings;
+  for (const auto& [name, value] : values.items()) apply(settings, {name, value, place});
+  return settings;
+}
+
+std::string describe_keys() {
+  const Settings defaults;
+  std::string text;
+  for (const Key& key : keys()) {
+    text += "  " + key.name + " = " + key.get(defaults).dump() + "\n      " + key.help + " (" + key.values + ")\n";
+  }
+  for (const std::string& name : ignored()) text += "  " + name + "\n      accepted, without effect\n";
+  return text;
+}
+
+}  // namespace dream_cli

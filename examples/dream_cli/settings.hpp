@@ -1,0 +1,43 @@
+// The settings of a run: the library's own option structs, and the table that gives each of their fields a name.
+#pragma once
+
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "config_file.hpp"
+#include "options.hpp"
+
+namespace dream_cli {
+
+/// One key that a config file or --set may give.
+struct Key {
+  std::string name;
+  std::string values;  ///< what it takes, for people: "number > 0", "row | none | standard"
+  std::string help;
+  std::function<nlohmann::json(const Settings&)> get;
+  /// Sets the field; returns what was expected instead where the value does not fit, else "".
+  std::function<std::string(Settings&, const nlohmann::json&)> set;
+};
+
+/// Every key, by subject.
+const std::vector<Key>& keys();
+
+/// Applies one given key. An unknown key or a value that does not fit is an error that names the place and, for a key,
+/// the nearest known name.
+void apply(Settings& settings, const Given& given);
+
+/// All settings by key.
+nlohmann::ordered_json to_json(const Settings& settings);
+
+/// The settings that to_json() gave; `place` is named in errors.
+Settings settings_from_json(const nlohmann::json& values, const std::string& place);
+
+/// A list of all keys with values, default and meaning.
+std::string describe_keys();
+
+/// Of `known`, the name with the fewest single-letter edits to `word`.
+std::string nearest(const std::string& word, const std::vector<std::string>& known);
+
+}  // namespace dream_cli

@@ -1,0 +1,38 @@
+#include "stored_run.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <dream/data/fingerprint.hpp>
+#include <dream/graph/bipartite.hpp>
+
+namespace dream_cli {
+
+StoredRun read_stored_run(const std::string& path) {
+  StoredRun run{dream::load_vectors(path), path, {}};
+  run.settings = settings_from_json(nlohmann::json::parse(run.origin.config, nullptr, false), path + ": config");
+  return run;
+}
+
+dream::Dataset read_data_of(const StoredRun& run, const std::string& path) {
+  dream::Dataset data = dream::read_dataset(path, run.settings.read);
+  DREAM_EXPECT(data.user_count() == run.users.rows() && data.item_count() == run.items.rows(), run.path,
+               ": was trained on ", run.users.rows(), " users and ", run.items.rows(), " items, but ", path, " has ",
+               data.user_count(), " and ", data.item_count());
+  DREAM_EXPECT(dream::fingerprint(data) == run.origin.data, run.path, ": was trained on other data than ", path,
+               " (their fingerprints differ)");
+  return data;
+}
+
+dream::Csr<float, dream::Cpu> seen_items(dream::Context<dream::Cpu>& context, const dream::Dataset& data,
+                                         dream::Split last) {
+  dream::Pairs seen{data.train.user, data.train.item, {}};
+  for (const dream::Split split : {dream::Split::valid, dream::Split::test}) {
+    if (split > last) break;
+    const dream::Pairs& more = data.pairs(split);
+    seen.user.insert(seen.user.end(), more.user.begin(), more.user.end());
+    seen.item.insert(seen.item.end(), more.item.begin(), more.item.end());
+  }
+  return dream::interaction_matrix<float>(context, seen, data.user_count(), data.item_count());
+}
+
+}  // namespace dream_cli

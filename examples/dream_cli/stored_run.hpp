@@ -1,0 +1,29 @@
+// What the serving commands take from a checkpoint: the vectors that rank, ids, and the settings they came from.
+#pragma once
+
+#include <dream/backend/matrix.hpp>
+#include <dream/data/dataset.hpp>
+#include <dream/train/checkpoint.hpp>
+#include <string>
+
+#include "settings.hpp"
+
+namespace dream_cli {
+
+/// A checkpoint's vectors with the settings of its run.
+struct StoredRun : dream::StoredVectors {
+  std::string path;
+  Settings settings;
+};
+
+/// Reads and checks a checkpoint file.
+StoredRun read_stored_run(const std::string& path);
+
+/// Reads the data with the checkpoint's settings; data that it was not trained on is an error.
+dream::Dataset read_data_of(const StoredRun& run, const std::string& path);
+
+/// The interactions of train and the splits after it up to `last`, as the mask of a ranking.
+dream::Csr<float, dream::Cpu> seen_items(dream::Context<dream::Cpu>& context, const dream::Dataset& data,
+                                         dream::Split last);
+
+}  // namespace dream_cli

@@ -1,0 +1,104 @@
+// Runs the dream program in a folder of its own and keeps what it said.
+#pragma once
+
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include <dream/core/file.hpp>
+
+#include "support/catch.hpp"
+
+#if !defined(DREAM_PROGRAM)
+#define DREAM_PROGRAM ""
+#endif
+
+namespace dream_test {
+
+/// A test that needs the program starts with this.
+#define NEEDS_PROGRAM() \
+  if (std::string(DREAM_PROGRAM).empty()) DREAM_SKIP("the dream program was not built")
+
+/// How a run of the program ended.
+struct Outcome {
+  int code = -1;  ///< exit code, or minus the signal
+  std::string out;
+  std::string err;
+};
+
+/// A folder with runs of the program in it; goes away with the test.
+class Workplace {
+ public:
+  Workplace() {
+    path_ = (std::filesystem::temp_directory_path() / "dream-program-XXXXXX").string();
+    REQUIRE(::mkdtemp(path_.data()) != nullptr);
+  }
+  Workplace(const Workplace&) = delete;
+  ~Workplace() { std::filesystem::remove_all(path_); }
+
+  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
+  const std::string& path() const { return path_; }
+
+  void write(const std::string& name, const std::string& text) const {
+    std::filesystem::create_directories(std::filesystem::path(*this / name).parent_path());
+    std::ofstream(*this / name, std::ios::binary) << text;
+  }
+  std::string read(const std::string& name) const { return dream::read_file(*this / name); }
+  bool has(const std::string& name) const { return std::filesystem::exists(*this / name); }
+
+  /// Runs `dream ARGUMENTS` in the folder under a shell; `before` are commands before it ("ulimit -f 10;").
+  Outcome run(const std::string& arguments, const std::string& before = "") const {
+    // One thread, unless the arguments say more: tests run beside each other.
+    const std::string command = "cd '" + path_ + "' && export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive && { " +
+                                before + " exec '" DREAM_PROGRAM "' " + arguments + "; } >.stdout 2>.stderr </dev/null";
+    const int status = std::system(("( " + command + " )").c_str());
+    Outcome outcome;
+    outcome.code = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+    outcome.out = read(".stdout");
+    outcome.err = read(".stderr");
+    return outcome;
+  }
+
+  /// A data set of 60 users, 50 items and two modalities in `data`.
+  void make_data(const std::string& more = "") const {
+    const Outcome made =
+        run("synth --out data --users 60 --items 50 --interactions 900 --modality image=12 "
+            "--modality text=6 --seed 3 " +
+            more);
+    INFO(made.err);
+    REQUIRE(made.code == 0);
+  }
+
+  /// Files under a folder that are neither hidden nor there by design of the test.
+  std::string listing(const std::string& name) const {
+    std::string text;
+    std::vector<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(*this / name))
+      names.push_back(entry.path().filename().string());
+    std::sort(names.begin(), names.end());
+    for (const std::string& n : names) text += n + " ";
+    return text;
+  }
+
+ private:
+  std::string path_;
+};
+
+inline bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+/// The run failed with this exit code and an error line on stderr with this text.
+#define CHECK_FAILS(outcome, exit_code, text)                  \
+  do {                                                         \
+    const dream_test::Outcome failed = (outcome);              \
+    INFO("out: " << failed.out << "\nerr: " << failed.err);    \
+    CHECK(failed.code == (exit_code));                         \
+    CHECK(dream_test::contains(failed.err, "dream: error: ")); \
+    CHECK_THAT(failed.err, DREAM_MATCHES_SUBSTRING(text));     \
+  } while (false)
+
+}  // namespace dream_test

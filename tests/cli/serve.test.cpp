@@ -1,0 +1,172 @@
+#include <map>
+#include <set>
+#include <sstream>
+#include <vector>
+
+#include <dream/data/npy.hpp>
+
+#include "cli/program.hpp"
+
+using namespace dream_test;
+
+namespace {
+
+/// A data set with words for ids, and a model of it in `o`.
+struct Named : Workplace {
+  Named() {
+    std::string table = "item,user\n";
+    for (int u = 0; u < 12; ++u)
+      for (int i = 0; i < 6; ++i)
+        table += "item-" + std::to_string((u * 3 + i * (1 + u % 2)) % 17) + ",user " + std::to_string(u) + "\n";
+    for (char& c : table)
+      if (c == ' ') c = '_';
+    write("plain.csv", table);
+    const Outcome run = this->run(
+        "train --data plain.csv --out o --model lightgcn --epochs 3 --set embedding_size=8 --set topk=5 "
+        "--set valid_metric=recall@5");
+    INFO(run.err);
+    REQUIRE(run.code == 0);
+  }
+};
+
+std::vector<std::vector<std::string>> rows_of(const std::string& text) {
+  std::vector<std::vector<std::string>> rows;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    std::vector<std::string> row;
+    std::istringstream cells(line);
+    for (std::string cell; std::getline(cells, cell, '\t');) row.push_back(cell);
+    rows.push_back(row);
+  }
+  return rows;
+}
+
+}  // namespace
+
+TEST_CASE("recommendations carry the ids of the data, best first, and none that the user has") {
+  NEEDS_PROGRAM();
+  const Named place;
+  const Outcome run = place.run("recommend --data plain.csv --checkpoint o/best.safetensors --k 4 --out top.tsv");
+  INFO(run.err);
+  REQUIRE(run.code == 0);
+  const auto rows = rows_of(place.read("top.tsv"));
+  REQUIRE(rows.size() > 12);
+  CHECK(rows[0] == std::vector<std::string>{"user", "item", "rank", "score"});
+  std::map<std::string, int> lines;
+  for (std::size_t r = 1; r < rows.size(); ++r) {
+    REQUIRE(rows[r].size() == 4);
+    CHECK(rows[r][0].starts_with("user_"));
+    CHECK(rows[r][1].starts_with("item-"));
+    CHECK(std::stoi(rows[r][2]) == ++lines[rows[r][0]]);
+    if (rows[r - 1][0] == rows[r][0]) CHECK(std::stod(rows[r - 1][3]) >= std::stod(rows[r][3]));
+  }
+  CHECK(lines.size() == 12);
+  // Leaving out everything that the data know of leaves no pair of the file.
+  REQUIRE(
+      place.run("recommend --data plain.csv --checkpoint o/best.safetensors --k 4 --exclude all --out all.tsv").code ==
+      0);
+  const std::string table = place.read("plain.csv");
+  for (const auto& row : rows_of(place.read("all.tsv")))
+    if (row[0] != "user") CHECK_FALSE(contains(table, row[1] + "," + row[0] + "\n"));
+}
+
+TEST_CASE("users to recommend for come from a file, in its order, and an unknown one is named with its line") {
+  NEEDS_PROGRAM();
+  const Named place;
+  place.write("users.txt", "user_7\r\nuser_0\n\nuser_11");
+  const std::string command = "recommend --data plain.csv --checkpoint o/best.safetensors --k 1 --out top.tsv --users ";
+  const Outcome run = place.run(command + "users.txt");
+  INFO(run.err);
+  REQUIRE(run.code == 0);
+  const auto rows = rows_of(place.read("top.tsv"));
+  REQUIRE(rows.size() == 4);
+  CHECK(rows[1][0] == "user_7");
+  CHECK(rows[2][0] == "user_0");
+  CHECK(rows[3][0] == "user_11");
+  std::filesystem::remove(place / "top.tsv");
+  place.write("users.txt", "user_7\nuser_99\n");
+  CHECK_FAILS(place.run(command + "users.txt"), 1, "users.txt:2: no user 'user_99'");
+  place.write("users.txt", "\n");
+  CHECK_FAILS(place.run(command + "users.txt"), 1, "users.txt: has no user ids");
+  CHECK_FAILS(place.run(command + "absent.txt"), 1, "absent.txt");
+  CHECK_FALSE(place.has("top.tsv"));
+}
+
+TEST_CASE("similar items carry the ids of the data and come by cosine") {
+  NEEDS_PROGRAM();
+  const Named place;
+  const Outcome run = place.run("similar --data plain.csv --checkpoint o/best.safetensors --item item-3 --k 5");
+  INFO(run.err);
+  REQUIRE(run.code == 0);
+  const auto rows = rows_of(run.out);
+  REQUIRE(rows.size() == 6);
+  CHECK(rows[0] == std::vector<std::string>{"item", "rank", "cosine"});
+  for (std::size_t r = 1; r < rows.size(); ++r) {
+    CHECK(rows[r][0].starts_with("item-"));
+    CHECK(rows[r][0] != "item-3");
+    CHECK(std::stod(rows[r][2]) <= 1.000001);
+    if (r > 1) CHECK(std::stod(rows[r - 1][2]) >= std::stod(rows[r][2]));
+  }
+  CHECK_FAILS(place.run("similar --data plain.csv --checkpoint o/best.safetensors --item 3 --k 5"), 1,
+              "--item 3: no such item");
+}
+
+TEST_CASE("exported vectors are those that training wrote, with ids where rows are not ids") {
+  NEEDS_PROGRAM();
+  const Named place;
+  const Outcome run = place.run("export --checkpoint o/best.safetensors --out deep/vectors");
+  INFO(run.err);
+  REQUIRE(run.code == 0);
+  CHECK(place.listing("deep/vectors") == "item_embeddings.npy item_ids.tsv user_embeddings.npy user_ids.tsv ");
+  for (const std::string file : {"item_embeddings.npy", "item_ids.tsv", "user_embeddings.npy", "user_ids.tsv"})
+    CHECK(place.read("deep/vectors/" + file) == place.read("o/" + file));
+  CHECK_THAT(place.read("o/item_ids.tsv"), DREAM_MATCHES_SUBSTRING("row\tid\n0\titem-"));
+}
+
+TEST_CASE("a checkpoint meets only the data that it was trained on") {
+  NEEDS_PROGRAM();
+  const Named place;
+  place.make_data();
+  const std::string file = " --checkpoint o/best.safetensors";
+  CHECK_FAILS(place.run("evaluate --data data" + file), 1, "was trained on");
+  CHECK_FAILS(place.run("recommend --data data --k 2 --out top.tsv" + file), 1, "was trained on");
+  CHECK_FAILS(place.run("similar --data data --item 0" + file), 1, "was trained on");
+  std::string table = place.read("plain.csv");
+  table.replace(table.rfind("item-"), 6, "item-8");
+  place.write("plain.csv", table);
+  CHECK_FAILS(place.run("evaluate --data plain.csv" + file), 1, "plain.csv");
+}
+
+TEST_CASE("inspecting a data set tells its sizes, splits, modalities and oddities") {
+  NEEDS_PROGRAM();
+  const Workplace place;
+  place.make_data("--cold 0.2 --missing 0.3");
+  const Outcome run = place.run("inspect --data data");
+  INFO(run.err);
+  REQUIRE(run.code == 0);
+  for (const char* text : {"900", "60", "50", "image", "text", "missing", "density", "no features", "GiB"}) {
+    if (std::string(text) == "GiB") {
+      CHECK((contains(run.out, "GiB") || contains(run.out, "MiB")));
+    } else {
+      CHECK_THAT(run.out, DREAM_MATCHES_SUBSTRING(text));
+    }
+  }
+}
+
+TEST_CASE("generated data are the same for the same seed and are not written over what is there") {
+  NEEDS_PROGRAM();
+  const Workplace place;
+  place.make_data();
+  const std::string first = place.read("data/data.inter"), features = place.read("data/image_feat.npy");
+  const std::string again =
+      "synth --out data --users 60 --items 50 --interactions 900 --modality image=12 --modality text=6 ";
+  CHECK_FAILS(place.run(again + "--seed 3"), 1, "not empty");
+  REQUIRE(place.run(again + "--seed 3 --replace").code == 0);
+  CHECK(place.read("data/data.inter") == first);
+  CHECK(place.read("data/image_feat.npy") == features);
+  REQUIRE(place.run(again + "--seed 4 --replace").code == 0);
+  CHECK(place.read("data/data.inter") != first);
+  CHECK_FAILS(place.run("synth --out x --users 10 --items 10 --interactions 1000"), 1, "too many");
+  CHECK_FAILS(place.run("synth --out x --modality image"), 1, "NAME=COLUMNS");
+  CHECK_FALSE(place.has("x"));
+}

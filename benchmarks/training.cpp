@@ -104,9 +104,9 @@ int measure(std::map<std::string, std::string> given) {
 
   double used = processor_seconds();
   ModelData<float, Cpu> prepared;
-  const double graphs = seconds_of([&] { prepared = prepare_data<float>(context, data, options.data); });
+  const double graphs =
+      seconds_of([&] { prepared = prepare_data_releasing_features<float>(context, data, options.data); });
   const double graph_processor = processor_seconds() - used, peak_graphs = peak_mib();
-  for (auto& modality : data.modalities) modality.values = {};  // the model has its own, normalised
 
   Dream<float, Cpu> model(context, prepared, options, 999);
   FitOptions fit;

@@ -147,16 +147,19 @@ void build_relations(Context<Cpu>& context, const ModelDataOptions& options, Csr
 
 }  // namespace detail
 
-/// Builds everything a model needs from a data set's training interactions and features.
-template <class T>
-ModelData<T, Cpu> prepare_data(Context<Cpu>& context, const Dataset& dataset, const ModelDataOptions& options) {
+namespace detail {
+
+/// prepare_data; calls done(m) when the raw features of modality m are not needed any more.
+template <class T, class Done>
+ModelData<T, Cpu> prepare_data(Context<Cpu>& context, const Dataset& dataset, const ModelDataOptions& options,
+                               Done&& done) {
   DREAM_EXPECT(dataset.train.size() > 0, dataset.name, ": there are no training interactions");
   ModelData<T, Cpu> data;
   data.users = dataset.user_count();
   data.items = dataset.item_count();
   data.positives = dataset.train.size();
   const Csr<T, Cpu> interactions = interaction_matrix<T>(context, dataset.train, data.users, data.items);
-  data.graph = detail::with_transpose(context, normalised<T>(context, interactions.view()));
+  data.graph = with_transpose(context, normalised<T>(context, interactions.view()));
   if (!options.modal) return data;
 
   const index_t modalities = static_cast<index_t>(dataset.modalities.size());
@@ -165,7 +168,7 @@ ModelData<T, Cpu> prepare_data(Context<Cpu>& context, const Dataset& dataset, co
   SparsePair<T, Cpu> shared_users;
   if (options.user_graph == UserGraph::cooccurrence && modalities > 0) {
     const Csr<T, Cpu> by_item = transpose<T>(context, interactions.view());
-    shared_users = detail::with_transpose(
+    shared_users = with_transpose(
         context, cooccurrence_graph<T>(context, interactions.view(), by_item.view(), options.user_knn_k));
   }
   for (index_t m = 0; m < modalities; ++m) {
@@ -180,17 +183,18 @@ ModelData<T, Cpu> prepare_data(Context<Cpu>& context, const Dataset& dataset, co
                 modality.features.data() + begin * source.cols);
     });
     modality.present = upload<std::uint8_t>(context, source.present);
+    done(static_cast<std::size_t>(m));
     normalise_features<T>(context, options.feature_normalisation, modality.present.view(), modality.features.view());
     modality.inverse_norms.resize(source.rows);
     inverse_row_norms<T>(context, modality.features.view(), modality.inverse_norms.view());
     for (index_t i = 0; i < data.items; ++i) data.item_present(i, m) = modality.present[i] ? T{1} : T{0};
 
     const Csr<T, Cpu> mean = user_mean_operator<T>(context, interactions.view(), source.present);
-    detail::build_relations<T>(context, options, mean.view(), modality);
+    build_relations<T>(context, options, mean.view(), modality);
     if (options.user_graph == UserGraph::knn) {
-      detail::mark_connected<T>(modality.user_graph.forward.view(), m, data.user_present.view());
+      mark_connected<T>(modality.user_graph.forward.view(), m, data.user_present.view());
     } else {
-      detail::mark_connected<T>(mean.view(), m, data.user_present.view());
+      mark_connected<T>(mean.view(), m, data.user_present.view());
       if (options.user_graph == UserGraph::cooccurrence)
         modality.user_graph = {clone<T>(shared_users.forward.view()), clone<T>(shared_users.transposed.view())};
     }
@@ -201,6 +205,23 @@ ModelData<T, Cpu> prepare_data(Context<Cpu>& context, const Dataset& dataset, co
     }
   }
   return data;
+}
+
+}  // namespace detail
+
+/// Builds everything a model needs from a data set's training interactions and features.
+template <class T>
+ModelData<T, Cpu> prepare_data(Context<Cpu>& context, const Dataset& dataset, const ModelDataOptions& options) {
+  return detail::prepare_data<T>(context, dataset, options, [](std::size_t) {});
+}
+
+/// The same, freeing the data set's raw features as soon as they are taken over: half the memory where features are
+/// large.
+template <class T>
+ModelData<T, Cpu> prepare_data_releasing_features(Context<Cpu>& context, Dataset& dataset,
+                                                  const ModelDataOptions& options) {
+  return detail::prepare_data<T>(context, dataset, options,
+                                 [&](std::size_t m) { std::vector<float>().swap(dataset.modalities[m].values); });
 }
 
 }  // namespace dream

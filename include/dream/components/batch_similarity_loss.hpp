@@ -73,8 +73,9 @@ class BatchSimilarityLoss {
     gemm<T>(context, Op::transpose, Op::none, T{1}, target, a, T{0}, cross_.view());
     const bool exact = options_.root || options_.target_norm == TargetNorm::exact;
     const double constant = exact ? exact_target_norm(context, target) : sampled_target_norm(context, target);
-    const double sum = std::max(0.0, dot<T>(context, gram_.view(), gram_.view()) -
-                                         2 * dot<T>(context, cross_.view(), cross_.view()) + constant);
+    const double squares =
+        dot<T>(context, gram_.view(), gram_.view()) - 2 * dot<T>(context, cross_.view(), cross_.view()) + constant;
+    const double sum = squares < 0 ? 0.0 : squares;  // rounding and sampling can go below zero; NaN stays
     // d(sum)/dA = 4 (A (A^T A) - C (C^T A))
     const double value = options_.root ? std::sqrt(sum) / b : sum / (static_cast<double>(b) * b);
     const double slope =

@@ -237,6 +237,13 @@ std::vector<Key> make_keys() {
                             {"cooccurrence", UserGraph::cooccurrence},
                             {"none", UserGraph::none}})));
   k.push_back(integer("user_knn_k", "neighbours of a user", FIELD(model.data.user_knn_k), count));
+  k.push_back(choice(
+      "knn_method",
+      "how neighbours are found: exact takes time in the square of the rows; auto is exact while that is bearable",
+      FIELD(model.data.knn_method),
+      words({std::pair{std::string("exact"), dream::KnnMethod::exact},
+             {"approximate", dream::KnnMethod::approximate},
+             {"auto", dream::KnnMethod::automatic}})));
   k.push_back(choice("modality_weights", "weights of the modalities in the sum", FIELD(model.modality_weights),
                      words({std::pair{std::string("equal"), ModalityWeights::equal},
                             {"given", ModalityWeights::given},

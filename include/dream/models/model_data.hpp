@@ -2,6 +2,7 @@
 // normalised features, the relation graphs, and who has the modality (spec 1 and 2).
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <string>
@@ -65,7 +66,8 @@ struct ModelData {
   std::int64_t positives = 0;  ///< training interactions
 };
 
-/// F_m from raw features: columns are standardised over the items that have the modality; absent rows stay zero.
+/// F_m from raw features: columns are standardised over the items that have the modality, constant ones become 0;
+/// absent rows stay zero.
 template <class T>
 void normalise_features(Context<Cpu>& context, FeatureNormalisation kind, VectorView<const std::uint8_t> present,
                         MatrixView<T> f) {
@@ -75,13 +77,19 @@ void normalise_features(Context<Cpu>& context, FeatureNormalisation kind, Vector
   } else if (kind == FeatureNormalisation::standard) {
     context.parallel_blocks(f.cols, 16, [&](std::int64_t begin, std::int64_t end) {
       for (index_t j = static_cast<index_t>(begin); j < end; ++j) {
-        double sum = 0, squares = 0, count = 0;
-        for (index_t i = 0; i < f.rows; ++i)
-          if (present[i]) sum += static_cast<double>(f(i, j)), count += 1;
+        double sum = 0, squares = 0, count = 0, low = 0, high = 0;
+        for (index_t i = 0; i < f.rows; ++i) {
+          if (!present[i]) continue;
+          const double value = static_cast<double>(f(i, j));
+          low = count > 0 ? std::min(low, value) : value;
+          high = count > 0 ? std::max(high, value) : value;
+          sum += value;
+          count += 1;
+        }
         const double mean = count > 0 ? sum / count : 0;
         for (index_t i = 0; i < f.rows; ++i)
           if (present[i]) squares += (static_cast<double>(f(i, j)) - mean) * (static_cast<double>(f(i, j)) - mean);
-        const double deviation = count > 0 ? std::sqrt(squares / count) : 0;
+        const double deviation = high > low ? std::sqrt(squares / count) : 0;  // exactly 0 for a constant column
         for (index_t i = 0; i < f.rows; ++i)
           f(i, j) =
               present[i] && deviation > 0 ? static_cast<T>((static_cast<double>(f(i, j)) - mean) / deviation) : T{0};

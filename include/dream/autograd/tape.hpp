@@ -61,10 +61,18 @@ class Tape {
     return last();
   }
 
-  /// A value whose gradient backward() writes into `gradient` (all zeros when the loss does not depend on it).
+  /// A value whose gradient backward() writes into `gradient` (all zeros when the loss does not depend on it). The same
+  /// value and gradient again in a step are the same Var.
   Var input(MatrixView<const T> value, MatrixView<T> gradient) {
     DREAM_EXPECT(value.rows == gradient.rows && value.cols == gradient.cols, "tape input: value is ", shape(value),
                  ", gradient is ", shape(gradient));
+    for (std::size_t i = 0; i < size_; ++i) {
+      const Node& other = *nodes_[i];
+      if (!other.is_input || other.gradient.data != gradient.data || gradient.empty()) continue;
+      DREAM_EXPECT(other.value.data == value.data && other.value.rows == value.rows && other.value.cols == value.cols,
+                   "tape input: two values share the memory of their gradients");
+      return {static_cast<int>(i)};
+    }
     Node& node = add_node();
     node.value = value;
     node.gradient = gradient;
@@ -103,7 +111,8 @@ class Tape {
   std::array<Var, N> split_rows(Var x, const std::array<index_t, N>& counts) {
     std::array<Var, N> pieces;
     index_t first = 0;
-    DREAM_EXPECT(at(x).uses == 0 && !at(x).is_input, "tape: a value can be split only before any other use of it");
+    DREAM_EXPECT(at(x).uses == 0 && !at(x).is_input && !at(x).is_split,
+                 "tape: a value can be split only once and before any other use of it");
     for (std::size_t i = 0; i < N; ++i) {
       DREAM_EXPECT(first + counts[i] <= at(x).value.rows, "tape: pieces have more rows than the ", shape(at(x).value),
                    " that is split");
@@ -209,7 +218,7 @@ class Tape {
     return node;
   }
 
-  // The op moves into the node that record() will add next; an op of the same type leaves its place to it.
+  // The op moves into the node that record() will add next, in place of the one that the node kept before.
   template <class Operation>
   Operation& own(Operation&& op) {
     if (size_ == nodes_.size()) nodes_.push_back(std::make_unique<Node>());

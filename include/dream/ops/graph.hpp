@@ -38,7 +38,7 @@ class SparseProduct {
 template <class T, class B>
 class GatherRows {
  public:
-  /// The rows of this batch; the memory must outlive the step. No rows set: all of them, in order.
+  /// The rows of this batch; the memory must outlive the step.
   void select(VectorView<const index_t> rows) { rows_ = rows; }
 
   Shape shape(MatrixView<const T> x) const { return {static_cast<index_t>(rows_.size), x.cols}; }

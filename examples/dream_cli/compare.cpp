@@ -57,10 +57,11 @@ int compare(const CompareArguments& arguments) {
       const std::string config = folder + "/config.json";
       settings = settings_from_json(read_json(config), config);
     }
-    Row row{std::filesystem::path(folder).lexically_normal().filename().string() + " (" +
-            result["model"].get<std::string>() + ")"};
-    for (const std::string& name : metrics) {
-      const auto value = result["test"].find(name);
+    const std::string name = std::filesystem::path(folder + "/").lexically_normal().parent_path().filename().string();
+    const std::string model = result["model"].get<std::string>();
+    Row row{name == model ? name : name + " (" + model + ")"};
+    for (const std::string& metric : metrics) {
+      const auto value = result["test"].find(metric);
       row.push_back(value != result["test"].end() && value->is_number() ? metric_text(value->get<double>()) : "-");
     }
     rows.push_back(row);

@@ -105,14 +105,14 @@ std::string result_text(const dream::Evaluation& test) {
 /// Trains a model that is ready; everything that does not depend on what it is.
 template <class Model>
 int run(dream::Context<Cpu>& context, Model& model, const dream::Dataset& data, const Settings& settings,
-        RunFolder& folder, bool resume) {
+        RunFolder& folder, std::uint64_t fingerprint, bool resume) {
   dream::FitOptions options = settings.fit;
   // Where training ends is decided here, so that a run in pieces evaluates at the same epochs as a run in one.
   options.epochs = std::numeric_limits<int>::max();
   const bool validated = data.valid.size() > 0;
   if (!validated) options.eval_step = std::numeric_limits<int>::max();
   dream::Trainer<Model> trainer(context, model, data, options);
-  const dream::CheckpointOrigin origin{settings.model_name, to_json(settings).dump(), dream::fingerprint(data)};
+  const dream::CheckpointOrigin origin{settings.model_name, to_json(settings).dump(), fingerprint};
   if (resume) dream::load_checkpoint(folder.checkpoint(), trainer, origin);
   if (trainer.sampler().users_without_negatives() > 0)
     std::fprintf(stderr, "note: %lld users have every item and are not trained on\n",
@@ -201,13 +201,14 @@ int train(const TrainArguments& arguments) {
   }
 
   dream::Context<Cpu> context(arguments.threads);
-  const dream::Dataset data = dream::read_dataset(arguments.data, settings.read);
+  dream::Dataset data = dream::read_dataset(arguments.data, settings.read);
+  const std::uint64_t fingerprint = dream::fingerprint(data);
   for (const std::string& note : data.notes) std::fprintf(stderr, "note: %s\n", note.c_str());
   const int largest_k = *std::max_element(settings.fit.top_k.begin(), settings.fit.top_k.end());
   DREAM_EXPECT(largest_k <= data.item_count(), "topk asks for ", largest_k, " items, but ", arguments.data, " has ",
                data.item_count(), " items");
   if (resume) {
-    DREAM_EXPECT(dream::checkpoint_origin(folder.checkpoint()).data == dream::fingerprint(data), folder.checkpoint(),
+    DREAM_EXPECT(dream::checkpoint_origin(folder.checkpoint()).data == fingerprint, folder.checkpoint(),
                  ": was trained on other data than ", arguments.data, " (their fingerprints differ)");
   }
   folder.make();
@@ -221,25 +222,26 @@ int train(const TrainArguments& arguments) {
   DREAM_EXPECT(!prepared.modal || !data.modalities.empty(), arguments.data,
                ": has no features for the modal line of dream; add *_feat.npy, or set modal_line=false, or use --model "
                "lightgcn");
-  const auto model_data = dream::prepare_data<float>(context, data, prepared);
+  const auto model_data = dream::prepare_data_releasing_features<float>(context, data, prepared);
+  if (!prepared.modal) data.modalities.clear();
   if (is_dream) {
     dream::DreamOptions used = options;
     used.data = prepared;
     dream::Dream<float, Cpu> model(context, model_data, used, settings.fit.seed);
-    return run(context, model, data, settings, folder, resume);
+    return run(context, model, data, settings, folder, fingerprint, resume);
   }
   if (settings.model_name == "mf") {
     dream::MatrixFactorisationOptions used = settings.mf;
     used.embedding_size = options.embedding_size;
     used.batch_size = settings.fit.batch_size;
     dream::MatrixFactorisation<float, Cpu> model(context, model_data, used, settings.fit.seed);
-    return run(context, model, data, settings, folder, resume);
+    return run(context, model, data, settings, folder, fingerprint, resume);
   }
   dream::LightGcnOptions used = settings.lightgcn;
   used.embedding_size = options.embedding_size;
   used.n_ui_layers = options.n_ui_layers;
   dream::LightGcn<float, Cpu> model(context, model_data, used, settings.fit.seed);
-  return run(context, model, data, settings, folder, resume);
+  return run(context, model, data, settings, folder, fingerprint, resume);
 }
 
 }  // namespace dream_cli

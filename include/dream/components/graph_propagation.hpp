@@ -60,11 +60,10 @@ class GraphPropagation {
     const index_t count = static_cast<index_t>(users_.size);
     user_groups_.build(context, users_, users.rows);
     item_groups_.build(context, items_, items.rows);
-    user_sums_.resize(user_groups_.count(), users.cols);
-    item_sums_.resize(item_groups_.count(), items.cols);
-    sum_groups<T>(context, user_groups_, d_out.middle_rows(0, count), user_sums_.view());
+    sum_groups<T>(context, user_groups_, d_out.middle_rows(0, count),
+                  resize_for_groups(user_sums_, user_groups_, users_.size, users.cols));
     sum_groups<T>(context, item_groups_, d_out.middle_rows(count, static_cast<index_t>(items_.size)),
-                  item_sums_.view());
+                  resize_for_groups(item_sums_, item_groups_, items_.size, items.cols));
     const T share = T{1} / static_cast<T>(layers_ + 1);
     const Side user_side{graph_->forward.view(), user_groups_.places(), user_sums_.view()};
     const Side item_side{graph_->transposed.view(), item_groups_.places(), item_sums_.view()};

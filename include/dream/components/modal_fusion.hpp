@@ -121,7 +121,7 @@ void fuse_modalities_backward(Context<Cpu>& context, std::span<const T> weights,
     }
   });
   if (!slope) return;
-  std::vector<double> t(weights.size());
+  double* t = context.scratch<double>(4, static_cast<std::int64_t>(weights.size()));
   for (index_t k = 0; k < d_out.rows; ++k) {
     double total = 0, mean = 0;
     for (std::size_t m = 0; m < weights.size(); ++m) {

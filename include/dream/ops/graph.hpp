@@ -16,6 +16,15 @@ struct SparsePair {
   index_t cols() const { return forward.cols; }
 };
 
+/// Makes `sums` as large as sum_groups needs it. The memory is as for distinct rows, so that no later batch of the same
+/// size allocates.
+template <class T, class B>
+MatrixView<T> resize_for_groups(Matrix<T, B>& sums, const RowGroups<B>& groups, std::int64_t batch, index_t cols) {
+  sums.resize(static_cast<index_t>(batch), cols);
+  sums.resize(groups.count(), cols);
+  return sums.view();
+}
+
 /// Y = A X.  dX = A^T dY.
 template <class T, class B>
 class SparseProduct {
@@ -46,8 +55,7 @@ class GatherRows {
   void backward(Context<B>& context, MatrixView<const T>, MatrixView<const T>, MatrixView<const T> dy, GradView<T> dx) {
     if (!dx.wanted()) return;
     groups_.build(context, rows_, dx.view.rows);
-    sums_.resize(groups_.count(), dy.cols);
-    sum_groups(context, groups_, dy, sums_.view());
+    sum_groups(context, groups_, dy, resize_for_groups(sums_, groups_, rows_.size, dy.cols));
     scatter_groups<T>(context, groups_, sums_.view(), dx.beta, dx.view);
   }
 
@@ -72,8 +80,7 @@ class SparseProductRows {
   void backward(Context<B>& context, MatrixView<const T>, MatrixView<const T>, MatrixView<const T> dy, GradView<T> dx) {
     if (!dx.wanted()) return;
     groups_.build(context, rows_, a_->rows());
-    sums_.resize(groups_.count(), dy.cols);
-    sum_groups(context, groups_, dy, sums_.view());
+    sum_groups(context, groups_, dy, resize_for_groups(sums_, groups_, rows_.size, dy.cols));
     spmm_places<T>(context, T{1}, a_->transposed.view(), groups_.places(), sums_.view(), dx.beta, dx.view);
   }
 

@@ -316,10 +316,7 @@ TEST_CASE("features that do not fit the interactions or each other are errors") 
 
 TEST_CASE("the development data sets are read with their published counts") {
   const char* root = std::getenv("DREAM_DATA");
-  if (!root) {
-    WARN("skipped: DREAM_DATA is not set");
-    return;
-  }
+  if (!root) DREAM_SKIP("DREAM_DATA is not set");
   const Dataset tiktok = read_dataset(std::string(root) + "/tiktok");
   REQUIRE(tiktok.user_count() == 9308);
   REQUIRE(tiktok.item_count() == 6710);

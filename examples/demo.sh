@@ -18,7 +18,7 @@ touch "$folder/.made-by-demo"
 say() { printf '\n== %s\n' "$*"; }
 
 say "1/6  A data set with planted structure: $folder/data"
-"$program" synth --out "$folder/data" --users 2000 --items 1200
+"$program" synth --out "$folder/data" --users 2000 --items 2000 --interactions 16000 --groups 150
 say "2/6  LightGCN, which sees interactions only"
 "$program" train --data "$folder/data" --out "$folder/lightgcn" --model lightgcn
 say "3/6  DREAM, which sees interactions and features"

@@ -59,7 +59,7 @@ int compare(const CompareArguments& arguments) {
     }
     const std::string name = std::filesystem::path(folder + "/").lexically_normal().parent_path().filename().string();
     const std::string model = result["model"].get<std::string>();
-    Row row{name == model ? name : name + " (" + model + ")"};
+    Row row{name == model ? name : dream::concat(name, " (", model, ")")};
     for (const std::string& metric : metrics) {
       const auto value = result["test"].find(metric);
       row.push_back(value != result["test"].end() && value->is_number() ? metric_text(value->get<double>()) : "-");

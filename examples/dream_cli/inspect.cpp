@@ -15,7 +15,7 @@ namespace dream_cli {
 
 namespace {
 
-using dream::concat, dream::index_t;
+using dream::index_t;
 
 /// How many interactions each of `count` rows has.
 std::vector<std::int64_t> degrees(const std::vector<index_t>& rows, index_t count) {

@@ -75,7 +75,7 @@ json as_list(const json& value) {
 
 template <class Field>
 Key number(std::string name, std::string help, Field field, Range range) {
-  const std::string expected = "a number " + range.text();
+  std::string expected = "a number " + range.text();
   return {std::move(name), expected, std::move(help),
           [field](const Settings& s) { return json(static_cast<double>(field(s))); },
           [field, range, expected](Settings& s, const json& v) -> std::string {
@@ -88,7 +88,7 @@ Key number(std::string name, std::string help, Field field, Range range) {
 template <class Field>
 Key integer(std::string name, std::string help, Field field, Range range) {
   if (std::isinf(range.high)) range.high = 9e15;
-  const std::string expected = "a whole number " + (range.high < largest_index ? range : Range{range.low}).text();
+  std::string expected = "a whole number " + (range.high < largest_index ? range : Range{range.low}).text();
   return {std::move(name), expected, std::move(help), [field](const Settings& s) { return json(field(s)); },
           [field, range, expected](Settings& s, const json& v) -> std::string {
             std::int64_t n = 0;
@@ -188,8 +188,7 @@ Key names(std::string name, std::string help, Field field) {
           }};
 }
 
-#define FIELD(path) \
-  [](auto& s) -> auto& { return s.path; }
+#define FIELD(path) ([](auto& s) -> auto& { return s.path; })
 
 std::vector<Key> make_keys() {
   using dream::DreamOptions;
@@ -284,7 +283,7 @@ std::vector<Key> make_keys() {
                                         : s.lightgcn.reg_weight);
   };
   k.back().set = [set = k.back().set](Settings& s, const json& v) {
-    const std::string expected = set(s, v);
+    std::string expected = set(s, v);
     if (expected.empty()) s.lightgcn.reg_weight = s.mf.reg_weight = s.model.reg_weight;
     return expected;
   };

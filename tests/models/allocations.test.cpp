@@ -116,6 +116,7 @@ TEST_CASE("Training allocates nothing after its first steps, whatever the batche
   run("defaults", {});
   DreamOptions learned;
   learned.train_features = true;
+  learned.data.user_graph = UserGraph::knn;
   learned.modality_weights = ModalityWeights::learned;
   learned.intra = Intra::modalities;
   learned.inter_directions = Directions::both;

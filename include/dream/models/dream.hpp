@@ -41,7 +41,7 @@ struct DreamOptions {
   SimilarityForm s3_form = SimilarityForm::cosine;
   bool s3_root = false;
   TargetNorm s3_target_norm = TargetNorm::sampled;
-  double reg_weight = 5e-2;
+  double reg_weight = 0.1;
   index_t batch_size = 2048;  ///< the configured one, which L_reg divides by
 
   bool behaviour_line = true;

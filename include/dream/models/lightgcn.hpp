@@ -12,7 +12,7 @@ namespace dream {
 struct LightGcnOptions {
   index_t embedding_size = 64;
   int n_ui_layers = 2;
-  double reg_weight = 1e-4;
+  double reg_weight = 1e-3;
 };
 
 template <class T, class B>

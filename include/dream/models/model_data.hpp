@@ -34,7 +34,7 @@ enum class KnnMethod { exact, approximate, automatic };
 struct ModelDataOptions {
   FeatureNormalisation feature_normalisation = FeatureNormalisation::row;
   ItemGraph item_graph = ItemGraph::knn;
-  UserGraph user_graph = UserGraph::knn;
+  UserGraph user_graph = UserGraph::none;
   index_t knn_k = 10;
   index_t user_knn_k = 20;
   KnnMethod knn_method = KnnMethod::exact;

@@ -1,10 +1,13 @@
 // One model at one shape, measured piece by piece: graphs, sampling, training step, evaluation, memory. Prints one JSON
 // line with the keys of peers/dream_torch.py, so that peers/compare.py can put the two beside each other.
 //
-//   training [--data FOLDER] [--features 4096,384] [--trainable] [--threads 2] [--steps 20] [--batch 2048] [--dim 64]
+//   training [--data FOLDER | --synthetic USERS,ITEMS,INTERACTIONS] [--features 4096,384] [--trainable] [--threads 2]
+//            [--steps 20] [--epoch] [--evaluations 3] [--batch 2048] [--dim 64] [--user-graph knn|none]
+//            [--knn exact|approximate] [--inter-weight 0.01]
 //
-// Without --data: random interactions with the counts of the baby set. --features generates standard-normal features of
-// these widths in place of the folder's own.
+// --synthetic plants structure as `dream synth` does, with two modalities of 128 columns. With neither it nor --data:
+// random interactions with the counts of the baby set. --features generates standard-normal features of these widths in
+// place of the data's own. --epoch trains a whole epoch after the measured steps.
 #include <sys/resource.h>
 
 #include <chrono>
@@ -64,19 +67,35 @@ Dataset random_interactions(std::uint64_t seed) {
   return data;
 }
 
+/// Whole numbers between commas.
+std::vector<std::int64_t> numbers(const std::string& text) {
+  std::istringstream list(text);
+  std::vector<std::int64_t> all;
+  for (std::string word; std::getline(list, word, ',');) all.push_back(std::stoll(word));
+  return all;
+}
+
+Dataset synthetic(const std::string& text) {
+  const std::vector<std::int64_t> counts = numbers(text);
+  DREAM_EXPECT(counts.size() == 3, "--synthetic takes USERS,ITEMS,INTERACTIONS, not '", text, "'");
+  return make_synthetic({.users = static_cast<index_t>(counts[0]),
+                         .items = static_cast<index_t>(counts[1]),
+                         .interactions = counts[2],
+                         .modalities = {{"image", 128}, {"text", 128}}});
+}
+
 void add_features(Dataset& data, const std::string& widths, std::uint64_t seed) {
   data.modalities.clear();
-  std::istringstream list(widths);
-  std::string word;
-  for (std::uint32_t m = 0; std::getline(list, word, ','); ++m) {
+  std::uint32_t m = 0;
+  for (const std::int64_t width : numbers(widths)) {
     Modality& modality = data.modalities.emplace_back();
     modality.name = "generated" + std::to_string(m);
     modality.rows = data.item_count();
-    modality.cols = static_cast<index_t>(std::stoi(word));
+    modality.cols = static_cast<index_t>(width);
     const std::int64_t size = std::int64_t{modality.rows} * modality.cols;
     modality.values.resize(static_cast<std::size_t>(size));
     modality.present.assign(static_cast<std::size_t>(modality.rows), 1);
-    const RandomStream random{seed, RandomUse::synthetic, m + 1};
+    const RandomStream random{seed, RandomUse::synthetic, ++m};
 #pragma omp parallel for
     for (std::int64_t i = 0; i < size; ++i)
       modality.values[static_cast<std::size_t>(i)] = static_cast<float>(random.normal(static_cast<std::uint64_t>(i)));
@@ -88,7 +107,13 @@ int measure(std::map<std::string, std::string> given) {
     return given.count(key) ? std::stoi(given[key]) : otherwise;
   };
   Context<Cpu> context(number("threads", 2));
-  Dataset data = given.count("data") ? read_dataset(given["data"]) : random_interactions(999);
+  const auto word = [&](const char* key, const char* otherwise) { return given.count(key) ? given[key] : otherwise; };
+  Dataset data;
+  const double reading = seconds_of([&] {
+    data = given.count("data")        ? read_dataset(given["data"])
+           : given.count("synthetic") ? synthetic(given["synthetic"])
+                                      : random_interactions(999);
+  });
   if (given.count("features")) add_features(data, given["features"], 999);
   DREAM_EXPECT(!data.modalities.empty(), "the data has no features; give --features 4096,384");
 
@@ -97,10 +122,11 @@ int measure(std::map<std::string, std::string> given) {
   options.batch_size = number("batch", 2048);
   options.train_features = given.count("trainable") > 0;
   options.intra = Intra::moments;
-  options.inter_weight = 0.01;
+  options.inter_weight = std::stod(word("inter-weight", "0.01"));
   options.intra_weight = 0.001;
   options.s3_weight = options.s3_user_weight = 0.1;
-  options.data.user_graph = UserGraph::knn;
+  options.data.user_graph = word("user-graph", "knn") == "none" ? UserGraph::none : UserGraph::knn;
+  options.data.knn_method = word("knn", "exact") == "approximate" ? KnnMethod::approximate : KnnMethod::exact;
 
   double used = processor_seconds();
   ModelData<float, Cpu> prepared;
@@ -130,20 +156,24 @@ int measure(std::map<std::string, std::string> given) {
         seconds_of([&] { trainer.step(trainer.sampler().draw(context, 0, s % full, options.batch_size)); });
     if (s >= warmup) times.push_back(taken);
   }
-  const double step_processor = (processor_seconds() - used) / steps, peak_training = peak_mib();
+  const double step_processor = (processor_seconds() - used) / steps;
+  const double epoch = given.count("epoch") ? trainer.run_epoch().train_seconds : 0;
+  const double peak_training = peak_mib();
 
   std::vector<double> evaluation;
   double recall = 0;
   used = processor_seconds();
-  for (int r = 0; r < 3; ++r)
+  const int evaluations = std::max(1, number("evaluations", 3));
+  for (int r = 0; r < evaluations; ++r)
     evaluation.push_back(seconds_of([&] {
       const auto vectors = trainer.represent();
       recall = trainer.evaluate_vectors(vectors[0], vectors[1], Split::valid).at("recall@20");
     }));
-  const double evaluation_processor = (processor_seconds() - used) / 3;
+  const double evaluation_processor = (processor_seconds() - used) / evaluations;
 
   std::printf(
       "{\"what\": \"dream\", \"users\": %d, \"items\": %d, \"train\": %lld, \"trainable\": %s, \"threads\": %d, "
+      "\"data_seconds\": %.2f, \"epoch_seconds\": %.2f, "
       "\"graph_seconds\": {\"total\": %.4f, \"processor\": %.4f}, \"peak_mib_after_graphs\": %.0f, "
       "\"sampling_seconds\": %.6f, "
       "\"step_seconds\": {\"median\": %.5f, \"min\": %.5f, \"processor\": %.5f}, \"peak_mib_after_training\": %.0f, "
@@ -151,10 +181,10 @@ int measure(std::map<std::string, std::string> given) {
       "%.5f}, "
       "\"peak_mib\": %.0f}\n",
       data.user_count(), data.item_count(), static_cast<long long>(data.train.size()),
-      options.train_features ? "true" : "false", context.threads(), graphs, graph_processor, peak_graphs,
-      median(sampling), median(times), *std::min_element(times.begin(), times.end()), step_processor, peak_training,
-      median(evaluation), *std::min_element(evaluation.begin(), evaluation.end()), evaluation_processor, recall,
-      peak_mib());
+      options.train_features ? "true" : "false", context.threads(), reading, epoch, graphs, graph_processor,
+      peak_graphs, median(sampling), median(times), *std::min_element(times.begin(), times.end()), step_processor,
+      peak_training, median(evaluation), *std::min_element(evaluation.begin(), evaluation.end()), evaluation_processor,
+      recall, peak_mib());
   return 0;
 }
 
@@ -169,7 +199,7 @@ int main(int argc, char** argv) {
       return 2;
     }
     key.erase(0, 2);
-    given[key] = key == "trainable" || i + 1 == argc ? "1" : argv[++i];
+    given[key] = key == "trainable" || key == "epoch" || i + 1 == argc ? "1" : argv[++i];
   }
   try {
     return measure(std::move(given));

@@ -73,7 +73,11 @@ int compare(const CompareArguments& arguments) {
     for (const std::string& name : metrics) row.push_back(metric_text(popular.at(name)));
     rows.insert(rows.begin() + 1, row);
   }
-  std::printf("%s", table_text(rows).c_str());
+  // A run is a column: there may be a dozen metrics, and few runs.
+  std::vector<Row> lines(rows[0].size());
+  for (const Row& row : rows)
+    for (std::size_t c = 0; c < row.size(); ++c) lines[c].push_back(row[c]);
+  std::printf("%s", table_text(lines).c_str());
   return Exit::success;
 }
 

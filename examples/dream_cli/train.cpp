@@ -1,3 +1,4 @@
+#include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
@@ -121,6 +122,7 @@ int run(dream::Context<Cpu>& context, Model& model, const dream::Dataset& data, 
   folder.begin(to_json(settings), trainer.state().epoch);
   if (!resume) folder.save(trainer, origin, data);
 
+  double ranking_loss = 0;
   const auto finished = [&] { return trainer.state().epoch >= settings.fit.epochs || trainer.finished(); };
   if (!finished()) {
     Progress progress(trainer.state().epoch + 1, settings.fit.epochs, trainer.sampler().size());
@@ -132,6 +134,7 @@ int run(dream::Context<Cpu>& context, Model& model, const dream::Dataset& data, 
       });
       if (trainer.state().epoch < report.epoch) break;  // interrupted within the epoch: its work is lost
       folder.add_epoch(epoch_json(report));
+      ranking_loss = report.losses.front().second;
       const std::string& metric = settings.fit.valid_metric;
       progress.epoch_done(report.epoch, report.losses.back().second, report.train_seconds,
                           report.evaluated
@@ -149,6 +152,13 @@ int run(dream::Context<Cpu>& context, Model& model, const dream::Dataset& data, 
                  folder.path().c_str());
     return Exit::interrupted;
   }
+
+  if (ranking_loss > 0.99 * std::log(2.0))
+    std::fprintf(
+        stderr,
+        "note: the ranking loss ended at %.4f, where guessing has ln 2 = 0.6931. If more epochs do not lower it, "
+        "reg_weight is too large for these data\n",
+        ranking_loss);
 
   const dream::FitState& state = trainer.state();
   const bool has_best = state.best_epoch > 0;

@@ -240,7 +240,7 @@ TEST_CASE("repeated pairs are an error that names both lines, or are merged on r
   REQUIRE_ERROR(read_dataset(folder.path()),
                 "a.inter:5: found user 0 with item 1 again, first at " + (folder / "a.inter:2"));
   ReadOptions options;
-  options.remove_duplicates = true;
+  options.merge_duplicates = true;
   const Dataset data = read_dataset(folder.path(), options);
   REQUIRE(data.train.size() == 2);
   REQUIRE(data.test.size() == 0);

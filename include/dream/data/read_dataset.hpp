@@ -29,7 +29,7 @@ struct ReadOptions {
   std::array<double, 3> ratios{0.8, 0.1, 0.1};  ///< of train, valid and test
   std::uint64_t seed = 999;                     ///< of the random split
   int k_core = 0;                               ///< users and items with fewer interactions are removed, repeatedly
-  bool remove_duplicates = false;               ///< keep the first of equal pairs; otherwise they are an error
+  bool merge_duplicates = false;               ///< keep the first of equal pairs; otherwise they are an error
   IdKind ids = IdKind::automatic;               ///< automatic: integers if the first id is one
   std::vector<std::string> modalities;          ///< the ones to read, by name; none named: all
 };
@@ -247,11 +247,11 @@ inline Dataset read_dataset(const std::string& path, const ReadOptions& options 
 
   std::vector<std::uint8_t> keep;
   if (const auto repeated = find_duplicates(raw, keep)) {
-    if (!options.remove_duplicates)
+    if (!options.merge_duplicates)
       fail(place(repeated->second), ": found user ",
            raw.users.name(raw.user[static_cast<std::size_t>(repeated->second)]), " with item ",
            raw.items.name(raw.item[static_cast<std::size_t>(repeated->second)]), " again, first at ",
-           place(repeated->first), " (the option remove_duplicates keeps the first)");
+           place(repeated->first), " (merge_duplicates keeps the first)");
     const std::int64_t before = raw.size();
     raw.filter(keep);
     data.notes.push_back(concat(before - raw.size(), " repeated interactions were removed."));

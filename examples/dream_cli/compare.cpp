@@ -3,8 +3,10 @@
 #include <nlohmann/json.hpp>
 
 #include <dream/core/file.hpp>
+#include <dream/data/fingerprint.hpp>
 #include <dream/eval/ranking.hpp>
 #include <dream/graph/bipartite.hpp>
+#include <dream/train/checkpoint.hpp>
 
 #include "commands.hpp"
 #include "stored_run.hpp"
@@ -23,9 +25,8 @@ ordered_json read_json(const std::string& path) {
 }
 
 /// Test metrics of ranking items by their number of training interactions.
-dream::MetricTable popularity(const std::string& path, const Settings& settings) {
+dream::MetricTable popularity(const dream::Dataset& data, const Settings& settings) {
   dream::Context<dream::Cpu> context;
-  const dream::Dataset data = dream::read_dataset(path, settings.read);
   dream::Matrix<float, dream::Cpu> users(data.user_count(), 1), items(data.item_count(), 1);
   users.fill(1.0F);
   items.fill(0.0F);
@@ -47,12 +48,17 @@ int compare(const CompareArguments& arguments) {
   std::vector<std::string> metrics;
   std::vector<Row> rows{{"test"}};
   Settings settings;
+  std::uint64_t trained_on = 0;
   for (const std::string& folder : arguments.runs) {
     const ordered_json result = read_json(folder + "/result.json");
     DREAM_EXPECT(result.contains("test") && result["test"].is_object() && result.contains("model") &&
                      result["model"].is_string(),
                  folder, "/result.json: has no model and test metrics");
+    const std::uint64_t fingerprint = dream::checkpoint_origin(folder + "/best.safetensors").data;
+    DREAM_EXPECT(rows.size() == 1 || fingerprint == trained_on, folder, ": was trained on other data than ",
+                 arguments.runs.front(), " (their fingerprints differ)");
     if (rows.size() == 1) {
+      trained_on = fingerprint;
       for (const auto& [name, value] : result["test"].items()) metrics.push_back(name);
       const std::string config = folder + "/config.json";
       settings = settings_from_json(read_json(config), config);
@@ -68,7 +74,10 @@ int compare(const CompareArguments& arguments) {
   }
   rows[0].insert(rows[0].end(), metrics.begin(), metrics.end());
   if (!arguments.data.empty()) {
-    const dream::MetricTable popular = popularity(arguments.data, settings);
+    const dream::Dataset data = dream::read_dataset(arguments.data, settings.read);
+    DREAM_EXPECT(dream::fingerprint(data) == trained_on, arguments.runs.front(), ": was trained on other data than ",
+                 arguments.data, " (their fingerprints differ)");
+    const dream::MetricTable popular = popularity(data, settings);
     Row row{"popularity"};
     for (const std::string& name : metrics) row.push_back(metric_text(popular.at(name)));
     rows.insert(rows.begin() + 1, row);

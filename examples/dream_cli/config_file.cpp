@@ -92,6 +92,8 @@ std::vector<Given> read_json(const std::string& path, const std::string& text) {
     });
   } catch (const json::parse_error& e) {
     dream::fail(path, ":", line_of_byte(text, e.byte > 0 ? e.byte - 1 : 0), ": not JSON");
+  } catch (const json::exception& e) {  // a number beyond every range
+    dream::fail(path, ": ", e.what());
   }
   if (!root.is_object()) dream::fail(path, ": expected a JSON object of keys");
   std::vector<Given> given;

@@ -15,7 +15,8 @@ namespace {
 
 nlohmann::ordered_json metrics_json(const dream::MetricTable& table) {
   nlohmann::ordered_json json;
-  for (const auto& [name, value] : table.values) json[name] = value;
+  if (table.users > 0)
+    for (const auto& [name, value] : table.values) json[name] = value;
   json["users"] = table.users;
   return json;
 }

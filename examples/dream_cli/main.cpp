@@ -63,7 +63,9 @@ int run(int argc, char** argv) {
   sub->add_option("--epochs", t.epochs, "the most epochs")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1000000000}))
       ->type_name("N");
-  sub->add_option("--seed", t.seed, "seed of every random number")->check(CLI::NonNegativeNumber)->type_name("S");
+  sub->add_option("--seed", t.seed, "seed of every random number")
+      ->check(CLI::Range(std::int64_t{0}, largest_whole))
+      ->type_name("S");
   add_threads(sub, t.threads);
   sub->add_flag("--resume", t.resume, "go on from the run's checkpoint.safetensors");
   sub->add_option("--config", t.config, "YAML or JSON file of settings")->type_name("FILE");
@@ -235,7 +237,7 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
   try {
     const int code = run(argc, argv);
-    if (std::fflush(stdout) != 0) dream::fail("standard output: cannot be written");
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) dream::fail("standard output: cannot be written");
     return code;
   } catch (const std::bad_alloc&) {
     std::fprintf(stderr, "dream: error: out of memory\n");

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <regex>
 
 namespace dream_cli {
 
@@ -29,8 +30,11 @@ bool RunFolder::has_checkpoint() const {
 void RunFolder::make() {
   dream::make_folder(path_);
   // What a killed run was writing.
+  static const std::regex unfinished(
+      "(checkpoint\\.safetensors|best\\.safetensors|config\\.json|result\\.json|metrics\\.jsonl|"
+      "(user|item)_(embeddings\\.npy|ids\\.tsv))\\.partial-[0-9]+-[0-9]+");
   for (const auto& entry : std::filesystem::directory_iterator(path_)) {
-    if (entry.path().filename().string().find(".partial-") == std::string::npos) continue;
+    if (!std::regex_match(entry.path().filename().string(), unfinished)) continue;
     std::error_code ignored;
     std::filesystem::remove(entry.path(), ignored);
   }

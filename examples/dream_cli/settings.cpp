@@ -35,7 +35,7 @@ struct Range {
     return (open ? "> " : ">= ") + bound(low);
   }
   static std::string bound(double v) {
-    return v == std::floor(v) && std::abs(v) < 1e15 ? std::to_string(static_cast<std::int64_t>(v)) : number_text(v);
+    return v == std::floor(v) && std::abs(v) < 1e16 ? std::to_string(static_cast<std::int64_t>(v)) : number_text(v);
   }
 };
 
@@ -50,7 +50,7 @@ bool whole(const json& value, std::int64_t& out) {
   }
   if (!value.is_number_float()) return false;
   const double v = value.get<double>();
-  if (v != std::floor(v) || std::abs(v) > 9e15) return false;
+  if (v != std::floor(v) || std::abs(v) > static_cast<double>(largest_whole)) return false;
   out = static_cast<std::int64_t>(v);
   return true;
 }
@@ -87,8 +87,8 @@ Key number(std::string name, std::string help, Field field, Range range) {
 
 template <class Field>
 Key integer(std::string name, std::string help, Field field, Range range) {
-  if (std::isinf(range.high)) range.high = 9e15;
-  std::string expected = "a whole number " + (range.high < largest_index ? range : Range{range.low}).text();
+  range.high = std::min(range.high, static_cast<double>(largest_whole));
+  std::string expected = "a whole number " + range.text();
   return {std::move(name), expected, std::move(help), [field](const Settings& s) { return json(field(s)); },
           [field, range, expected](Settings& s, const json& v) -> std::string {
             std::int64_t n = 0;
@@ -275,7 +275,7 @@ std::vector<Key> make_keys() {
       words({std::pair{std::string("exact"), dream::TargetNorm::exact}, {"sampled", dream::TargetNorm::sampled}})));
   // One name for three fields: the models regularise differently and have defaults of their own.
   k.push_back(number("reg_weight",
-                     "weight of the regulariser on the rows used; by default 1e-4 for lightgcn and 1e-2 for mf",
+                     "weight of the regulariser on the rows used; by default 1e-3 for lightgcn and 1e-2 for mf",
                      FIELD(model.reg_weight), weight));
   k.back().get = [](const Settings& s) {
     return json(s.model_name == "dream" ? s.model.reg_weight
@@ -309,7 +309,7 @@ std::vector<Key> make_keys() {
                       FIELD(fit.stopping_step), {0, 1e9}));
   k.push_back(integer("seed", "of every random number, but for the split's", FIELD(fit.seed), {0}));
   // Evaluation.
-  k.push_back(numbers<int>("topk", "list lengths that metrics are taken at", "a list of whole numbers >= 1",
+  k.push_back(numbers<int>("topk", "list lengths that metrics are taken at", "a list of different whole numbers >= 1",
                            FIELD(fit.top_k), [](const auto& v) {
                              std::set<int> different(v.begin(), v.end());
                              return !v.empty() && *different.begin() >= 1 && different.size() == v.size();
@@ -323,7 +323,7 @@ std::vector<Key> make_keys() {
                  const json digits =
                      at == std::string::npos ? json() : json::parse(metric.substr(at + 1), nullptr, false);
                  const auto& names = dream::RankingMetrics::names;
-                 if (!whole(digits, k_value) || k_value < 1 ||
+                 if (!whole(digits, k_value) || k_value < 1 || k_value > 2147483647 ||
                      std::find(names.begin(), names.end(), metric.substr(0, at)) == names.end())
                    return "METRIC@K with METRIC one of recall, ndcg, precision, map, hit, mrr";
                  s.fit.valid_metric = metric.substr(0, at) + "@" + std::to_string(k_value);
@@ -345,7 +345,12 @@ std::vector<Key> make_keys() {
   k.push_back(integer("k_core", "keep users and items with at least so many interactions", FIELD(read.k_core),
                       {0, largest_index}));
   k.push_back(flag("merge_duplicates", "keep the first of equal pairs; they are errors otherwise",
-                   FIELD(read.remove_duplicates)));
+                   FIELD(read.merge_duplicates)));
+  k.push_back(choice("ids", "how user and item ids are read: automatic takes integers if the first one is one",
+                     FIELD(read.ids),
+                     words({std::pair{std::string("automatic"), dream::IdKind::automatic},
+                            {"integers", dream::IdKind::integers},
+                            {"strings", dream::IdKind::strings}})));
   k.push_back(names("modalities", "the modalities to use; none named: all", FIELD(read.modalities)));
   return k;
 }
@@ -364,10 +369,15 @@ namespace {
 /// Names that other codebases give to our keys.
 const std::vector<std::pair<std::string, std::string>>& aliases() {
   static const std::vector<std::pair<std::string, std::string>> all = {
-      {"n_layers", "n_ui_layers"},         {"lr", "learning_rate"},
-      {"batch_size", "train_batch_size"},  {"embedding_dim", "embedding_size"},
-      {"early_stop", "stopping_step"},     {"tau", "temperature"},
-      {"behavior_line", "behaviour_line"}, {"feature_normalisation", "feature_normalization"}};
+      {"n_layers", "n_ui_layers"},
+      {"lr", "learning_rate"},
+      {"batch_size", "train_batch_size"},
+      {"embedding_dim", "embedding_size"},
+      {"early_stop", "stopping_step"},
+      {"tau", "temperature"},
+      {"behavior_line", "behaviour_line"},
+      {"feature_normalisation", "feature_normalization"},
+      {"remove_duplicates", "merge_duplicates"}};
   return all;
 }
 
@@ -404,12 +414,16 @@ std::string nearest(const std::string& word, const std::vector<std::string>& kno
   return best;
 }
 
-void apply(Settings& settings, const Given& given) {
-  std::string name = given.key;
-  if (std::find(ignored().begin(), ignored().end(), name) != ignored().end()) return;
+std::string own_name(const std::string& key) {
   for (const auto& [other, ours] : aliases()) {
-    if (other == name) name = ours;
+    if (other == key) return ours;
   }
+  return key;
+}
+
+void apply(Settings& settings, const Given& given) {
+  const std::string name = own_name(given.key);
+  if (std::find(ignored().begin(), ignored().end(), name) != ignored().end()) return;
   for (const Key& key : keys()) {
     if (key.name != name) continue;
     const std::string expected = key.set(settings, given.value);

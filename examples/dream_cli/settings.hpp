@@ -1,6 +1,7 @@
 // The settings of a run: the library's own option structs, and the table that gives each of their fields a name.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -10,6 +11,9 @@
 #include "options.hpp"
 
 namespace dream_cli {
+
+/// The largest whole number that every reader of JSON takes as it is (below 2^53).
+constexpr std::int64_t largest_whole = 9'000'000'000'000'000;
 
 /// One key that a config file or --set may give.
 struct Key {
@@ -23,6 +27,9 @@ struct Key {
 
 /// Every key, by subject.
 const std::vector<Key>& keys();
+
+/// The name that a key has here, for a name that other codebases give it.
+std::string own_name(const std::string& key);
 
 /// Applies one given key. An unknown key or a value that does not fit is an error that names the place and, for a key,
 /// the nearest known name.

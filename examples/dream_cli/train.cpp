@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <limits>
+#include <map>
 #include <optional>
 
 #include <dream/core/file.hpp>
@@ -10,6 +11,7 @@
 #include <dream/models/dream.hpp>
 #include <dream/models/lightgcn.hpp>
 #include <dream/models/mf.hpp>
+#include <dream/serve/export.hpp>
 #include <dream/train/checkpoint.hpp>
 #include <dream/train/fit.hpp>
 
@@ -50,7 +52,13 @@ class Signals {
 /// File, --set and command line over the settings to start from.
 Settings merged(Settings settings, const TrainArguments& arguments) {
   if (!arguments.config.empty()) {
-    for (const Given& given : read_config_file(arguments.config)) apply(settings, given);
+    std::map<std::string, std::string> seen;
+    for (const Given& given : read_config_file(arguments.config)) {
+      const auto [first, is_first] = seen.emplace(own_name(given.key), given.place);
+      DREAM_EXPECT(is_first, given.place, ": ", given.key, " sets ", first->first, ", which is already set at ",
+                   first->second);
+      apply(settings, given);
+    }
   }
   for (const std::string& text : arguments.assignments) apply(settings, parse_assignment(text));
   if (arguments.model) settings.model_name = *arguments.model;
@@ -78,6 +86,11 @@ nlohmann::ordered_json metrics_json(const std::vector<std::pair<std::string, dou
   nlohmann::ordered_json json = nlohmann::ordered_json::object();
   for (const auto& [name, value] : values) json[name] = value;
   return json;
+}
+
+/// The metrics; none where there was nobody to take means over.
+nlohmann::ordered_json table_json(const dream::MetricTable& table) {
+  return table.users > 0 ? metrics_json(table.values) : nlohmann::ordered_json::object();
 }
 
 nlohmann::ordered_json epoch_json(const dream::EpochReport& report) {
@@ -110,8 +123,6 @@ int run(dream::Context<Cpu>& context, Model& model, const dream::Dataset& data, 
   dream::FitOptions options = settings.fit;
   // Where training ends is decided here, so that a run in pieces evaluates at the same epochs as a run in one.
   options.epochs = std::numeric_limits<int>::max();
-  const bool validated = data.valid.size() > 0;
-  if (!validated) options.eval_step = std::numeric_limits<int>::max();
   dream::Trainer<Model> trainer(context, model, data, options);
   const dream::CheckpointOrigin origin{settings.model_name, to_json(settings).dump(), fingerprint};
   if (resume) dream::load_checkpoint(folder.checkpoint(), trainer, origin);
@@ -174,14 +185,15 @@ int run(dream::Context<Cpu>& context, Model& model, const dream::Dataset& data, 
   if (has_best) {
     result["valid"] = metrics_json(state.best_valid);
   } else {
-    result["valid"] = validated ? metrics_json(trainer.evaluate_vectors(users, items, dream::Split::valid).all.values)
-                                : nlohmann::ordered_json::object();
+    result["valid"] = data.valid.size() > 0
+                          ? table_json(trainer.evaluate_vectors(users, items, dream::Split::valid).all)
+                          : nlohmann::ordered_json::object();
   }
   const dream::Evaluation test = trainer.evaluate_vectors(users, items, dream::Split::test);
-  result["test"] = data.test.size() > 0 ? metrics_json(test.all.values) : nlohmann::ordered_json::object();
+  result["test"] = data.test.size() > 0 ? table_json(test.all) : nlohmann::ordered_json::object();
   if (data.test.size() > 0) {
-    result["test_warm"] = metrics_json(test.warm.values);
-    result["test_cold"] = metrics_json(test.cold.values);
+    result["test_warm"] = table_json(test.warm);
+    result["test_cold"] = table_json(test.cold);
     result["test_users"] = {{"all", test.all.users}, {"warm", test.warm.users}, {"cold", test.cold.users}};
   }
   folder.finish(result, origin, best_epoch, users, items, data);
@@ -193,6 +205,7 @@ int run(dream::Context<Cpu>& context, Model& model, const dream::Dataset& data, 
 }  // namespace
 
 int train(const TrainArguments& arguments) {
+  dream::expect_no_dataset(arguments.out);
   RunFolder folder(arguments.out);
   const bool resume = arguments.resume && folder.has_checkpoint();
   DREAM_EXPECT(arguments.resume || !folder.has_checkpoint(), folder.checkpoint(),

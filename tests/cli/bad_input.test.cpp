@@ -1,4 +1,7 @@
+#include <cmath>
 #include <vector>
+
+#include <dream/train/safetensors.hpp>
 
 #include "cli/program.hpp"
 
@@ -24,6 +27,20 @@ std::string npy(const std::string& header, int values, const std::string& length
 
 std::string header(const std::string& descr, const std::string& order, const std::string& shape) {
   return "{'descr': '" + descr + "', 'fortran_order': " + order + ", 'shape': " + shape + ", }";
+}
+
+/// Every number of every tensor of a checkpoint is finite.
+void check_finite(const std::string& path) {
+  dream::SafetensorsFile file(path);
+  int tensors = 0;
+  for (const auto& entry : file.entries()) {
+    if (entry.dtype != dream::Dtype::f32) continue;
+    INFO(entry.name);
+    const std::vector<float> values = file.values<float>(entry.name);
+    CHECK(std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); }));
+    ++tensors;
+  }
+  CHECK(tensors > 0);
 }
 
 constexpr const char* table =
@@ -157,12 +174,42 @@ TEST_CASE("a loss that is no number stops training, names the term and keeps the
   NEEDS_PROGRAM();
   const Workplace place;
   place.make_data();
-  REQUIRE(place.run("train --data data --out o --epochs 2 --set embedding_size=8").code == 0);
-  const std::string before = place.read("o/checkpoint.safetensors");
-  std::filesystem::remove(place / "o/result.json");
-  CHECK_FAILS(place.run("train --data data --out p --epochs 20 --set embedding_size=8 --set learning_rate=1e30"), 1,
-              "bpr");
-  CHECK_FALSE(place.has("p/result.json"));
+  // The rate grows a millionfold every epoch: the first ones train, a later one diverges.
+  const std::string growing =
+      " --set embedding_size=8 --set learning_rate_scheduler=[1e9,1] --set train_batch_size=100";
+  REQUIRE(place.run("train --data data --out o --epochs 1" + growing).code == 0);
+  CHECK_FAILS(place.run("train --data data --out o --epochs 20 --resume" + growing), 1, "bpr");
+  CHECK_FALSE(place.has("o/result.json"));
+  const Outcome kept = place.run("evaluate --data data --checkpoint o/checkpoint.safetensors");
+  INFO(kept.err);
+  CHECK(kept.code == 0);
+  check_finite(place / "o/checkpoint.safetensors");
+}
+
+TEST_CASE("a step that spoils the parameters is not saved") {
+  NEEDS_PROGRAM();
+  const Workplace place;
+  place.make_data();
+  // One step an epoch: its loss is still finite, what it leaves is not.
+  CHECK_FAILS(place.run("train --data data --out o --epochs 5 --set learning_rate=1e38 --set train_batch_size=100000"),
+              1, "parameter '");
+  CHECK_FALSE(place.has("o/result.json"));
+  check_finite(place / "o/checkpoint.safetensors");
+}
+
+TEST_CASE("nothing is written into a data folder, and nobody's files are removed") {
+  NEEDS_PROGRAM();
+  const Workplace place;
+  place.make_data();
+  const std::string files = place.listing("data");
+  CHECK_FAILS(place.run("train --data data --out data --epochs 1"), 1, "data: is a data folder");
+  place.write("mine/thesis.partial-draft.txt", "years of work");
+  place.write("mine/result.json.partial-12-0", "{");
+  REQUIRE(place.run("train --data data --out mine --epochs 1 --set embedding_size=8").code == 0);
+  CHECK(place.read("mine/thesis.partial-draft.txt") == "years of work");
+  CHECK_FALSE(place.has("mine/result.json.partial-12-0"));
+  CHECK_FAILS(place.run("export --checkpoint mine/best.safetensors --out data"), 1, "data: is a data folder");
+  CHECK(place.listing("data") == files);
 }
 
 TEST_CASE("a folder that cannot be written ends the run before training") {

@@ -1,5 +1,5 @@
-// Similarity supervised signal, S3 (spec 3): within a batch P of b rows, the similarities of the modal representations
-// follow those of the raw features.
+// Similarity supervised signal, S3 (docs/components.md, 3): within a batch P of b rows, the similarities of the modal
+// representations follow those of the raw features.
 //
 //   L = (1/b^2) || A A^T - C C^T ||_F^2,   A = rows of H[P] (normalised or raw),  C = normalised rows of F[P], constant
 //

@@ -1,4 +1,4 @@
-// Contrastive alignment of two representations of the same entities (spec 4).
+// Contrastive alignment of two representations of the same entities (docs/components.md, 4).
 //
 //   InfoNCE(X, Y) = -(1/b) sum_a log( exp(s_aa) / sum_c exp(s_ac) ),   s_ac = cos(x_a, y_c) / tau
 //   with P = softmax of s by rows:  d x^_a = (P y^ - y^_a) / (tau b),   d y^_c = (P^T x^ - x^_c) / (tau b)

@@ -1,4 +1,5 @@
-// The filter gate of the modal line (spec 2). With X = Z W1 + b1 from a linear op and A = X W2 + b2, G = sigmoid(A):
+// The filter gate of the modal line (docs/components.md, 2). With X = Z W1 + b1 from a linear op and A = X W2 + b2, G =
+// sigmoid(A):
 //
 //   `id` gate    H = E * G    dE = dH * G,  dA = dH * E * G * (1 - G)
 //   `self` gate  H = X * G    dX = dH * G + dA W2^T,  dA = dH * X * G * (1 - G)

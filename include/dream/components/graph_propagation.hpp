@@ -1,4 +1,4 @@
-// The behaviour line: LightGCN's propagation on the user-item graph (spec 1; He et al., SIGIR 2020).
+// The behaviour line: LightGCN's propagation on the user-item graph (docs/components.md, 1; He et al., SIGIR 2020).
 //
 //   forward   X_0 = [E_U; E_I],  X_l = A_hat X_{l-1},  E_B = (X_0 + .. + X_L) / (L + 1),  out = E_B[rows]
 //   backward  G = dE_B summed by row,  H_L = G,  H_{l-1} = G + A_hat H_l,  dX_0 = H_0 / (L + 1)   (A_hat is symmetric)

@@ -1,4 +1,4 @@
-// Across modalities (spec 2): E_M[r] = sum_m w_rm H_m[r],  w_rm = a_m p_rm / sum_m' a_m' p_rm',
+// Across modalities (docs/components.md, 2): E_M[r] = sum_m w_rm H_m[r],  w_rm = a_m p_rm / sum_m' a_m' p_rm',
 // where p_rm says whether entity r has modality m; an entity that has none gets a zero row.
 // a is 1 / #modalities, given, or the softmax of learnable logits; then, with t_rm = dE_r . H_m[r],
 //   d a_m = sum_r p_rm (t_rm - sum_m' w_rm' t_rm') / S_r,  S_r = sum_m a_m p_rm,   d logits = a (d a - a . d a).

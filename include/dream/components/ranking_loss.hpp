@@ -1,4 +1,4 @@
-// Losses of ranking (spec 5): BPR (Rendle et al., UAI 2009) and the regulariser on the rows of a batch.
+// Losses of ranking (docs/components.md, 5): BPR (Rendle et al., UAI 2009) and the regulariser on the rows of a batch.
 #pragma once
 
 #include <cmath>

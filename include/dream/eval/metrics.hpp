@@ -1,4 +1,5 @@
-// Ranking metrics of one user (spec section 6). With hit_j = 1 where rank j holds a held-out item, P held-out items:
+// Ranking metrics of one user (docs/components.md, 6). With hit_j = 1 where rank j holds a held-out item, P held-out
+// items:
 //   Recall@k = sum hit_j / P;  Precision@k = sum hit_j / k;  HitRate@k = any hit;  MRR@k = 1 / rank of the first hit;
 //   NDCG@k = sum hit_j / log2(j + 1)  over  sum_{j <= min(k, P)} 1 / log2(j + 1);
 //   MAP@k = sum hit_j (hits up to j) / j  over  min(k, P).  All sums are over j <= k; no rounding.

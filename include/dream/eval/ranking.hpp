@@ -1,5 +1,5 @@
-// Full-ranking evaluation: every user's held-out items against a ranking of all items (spec section 6), for all items
-// and for warm and cold items apart. An item is cold when it has no training interaction.
+// Full-ranking evaluation: every user's held-out items against a ranking of all items (docs/components.md, 6), for all
+// items and for warm and cold items apart. An item is cold when it has no training interaction.
 #pragma once
 
 #include <algorithm>

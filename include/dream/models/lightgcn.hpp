@@ -1,4 +1,4 @@
-// LightGCN (He et al., SIGIR 2020), as in spec 7:
+// LightGCN (He et al., SIGIR 2020), as in docs/components.md, 7:
 // E = E_B, L = L_BPR + w_reg (|U|_F + |P|_F + |N|_F) / b on the ego rows of the batch.
 #pragma once
 

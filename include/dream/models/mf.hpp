@@ -1,5 +1,5 @@
-// Matrix factorisation ranked with BPR (Rendle et al., UAI 2009), as in spec 7: E = [E_U; E_I], no graph,
-// L = L_BPR + w_reg L_reg with the squared regulariser of DREAM on the rows of the batch.
+// Matrix factorisation ranked with BPR (Rendle et al., UAI 2009), as in docs/components.md, 7: E = [E_U; E_I], no
+// graph, L = L_BPR + w_reg L_reg with the squared regulariser of DREAM on the rows of the batch.
 #pragma once
 
 #include <dream/components/ranking_loss.hpp>

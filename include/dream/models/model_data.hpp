@@ -1,5 +1,5 @@
 // What a model needs of a data set, prepared once on its backend: the user-item graph, and for each modality the
-// normalised features, the relation graphs, and who has the modality (spec 1 and 2).
+// normalised features, the relation graphs, and who has the modality (docs/components.md, 1 and 2).
 #pragma once
 
 #include <algorithm>

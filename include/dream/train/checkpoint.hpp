@@ -207,21 +207,34 @@ void load_checkpoint(const std::string& path, Trainer<Model>& trainer, const Che
     DREAM_EXPECT(json.at("sampler_seed").get<std::uint64_t>() == trainer.options().seed, path,
                  ": was sampled with seed ", json.at("sampler_seed").get<std::uint64_t>(), ", not ",
                  trainer.options().seed);
-    state.epoch = json.at("epoch").get<int>();
-    state.best_epoch = json.at("best_epoch").get<int>();
+    constexpr std::int64_t most = std::numeric_limits<int>::max();
+    const auto whole = [&](const char* key, std::int64_t limit) {
+      const nlohmann::json& value = json.at(key);
+      DREAM_EXPECT(value.is_number_unsigned() && value.get<std::uint64_t>() <= static_cast<std::uint64_t>(limit), path,
+                   ": metadata 'state' has ", key, " = ", value.dump(), ", expected a whole number from 0 to ", limit);
+      return value.get<std::int64_t>();
+    };
+    state.epoch = static_cast<int>(whole("epoch", most - 1));
+    state.best_epoch = static_cast<int>(whole("best_epoch", state.epoch));
     state.best_value = json.at("best_value").get<double>();
-    state.evaluations_without_gain = json.at("evaluations_without_gain").get<int>();
+    state.evaluations_without_gain = static_cast<int>(whole("evaluations_without_gain", state.epoch));
     for (const auto& entry : json.at("best_valid"))
       state.best_valid.emplace_back(entry.at(0).get<std::string>(), entry.at(1).get<double>());
-    steps = json.at("adam_steps").get<std::int64_t>();
+    steps = whole("adam_steps", std::numeric_limits<std::int64_t>::max() - 1);
   } catch (const nlohmann::json::exception& e) {
     fail(path, ": metadata 'state' is damaged: ", e.what());
   }
   detail::for_training_tensors(
       trainer, [&](const std::string& name, MatrixView<T> m) { detail::read_matrix<T>(file, name, m); });
   if (state.best_epoch > 0) {
-    trainer.best_vectors()[0] = detail::read_matrix<T>(file, "user_vectors");
-    trainer.best_vectors()[1] = detail::read_matrix<T>(file, "item_vectors");
+    const CsrView<T> train = trainer.train_interactions();
+    Matrix<T, Cpu> users = detail::read_matrix<T>(file, "user_vectors"),
+                   items = detail::read_matrix<T>(file, "item_vectors");
+    DREAM_EXPECT(users.rows() == train.rows && items.rows() == train.cols && users.cols() == items.cols(), path,
+                 ": holds vectors of ", users.rows(), " users (", users.cols(), " columns) and ", items.rows(),
+                 " items (", items.cols(), " columns), the data have ", train.rows, " users and ", train.cols,
+                 " items");
+    trainer.best_vectors() = {std::move(users), std::move(items)};
   }
   trainer.optimiser().set_steps(steps);
   trainer.state() = std::move(state);
@@ -251,8 +264,9 @@ inline void save_vectors(const std::string& path, const CheckpointOrigin& origin
 /// Reads the vectors of a file of vectors, or the best epoch's of a checkpoint.
 inline StoredVectors load_vectors(const std::string& path) {
   SafetensorsFile file = detail::open_checkpoint(path);
-  DREAM_EXPECT(file.find("user_vectors") != nullptr && file.find("item_vectors") != nullptr, path,
-               ": holds no vectors yet; training had not finished its first evaluation");
+  DREAM_EXPECT(
+      file.find("user_vectors") != nullptr && file.find("item_vectors") != nullptr, path,
+      ": holds no vectors, as training had not been evaluated on valid; a finished run has them in best.safetensors");
   StoredVectors stored;
   stored.origin = detail::read_origin(file);
   const std::string& epoch = file.meta("epoch");

@@ -1,5 +1,5 @@
-// Training (spec 6): Adam on sampled batches, an evaluation on valid every few epochs, early stopping, and the vectors
-// of the best epoch.
+// Training (docs/components.md, 6): Adam on sampled batches, an evaluation on valid every few epochs, early stopping,
+// and the vectors of the best epoch.
 #pragma once
 
 #include <chrono>
@@ -96,14 +96,16 @@ class Trainer {
     std::iota(all_items_.data(), all_items_.data() + all_items_.size(), index_t{0});
   }
 
-  /// True when all epochs are done or early stopping says so.
+  /// True when all epochs are done or early stopping says so. Without anybody to rank for on valid there is neither
+  /// early stopping nor a best epoch.
   bool finished() const {
     return state_.epoch >= options_.epochs || state_.evaluations_without_gain > options_.stopping_step;
   }
 
   /// One epoch and, when it is due, an evaluation. `on_step` is called after every step; when it returns false the
   /// epoch is given up and its work is lost (parameters are then between two checkpoints: do not save them). A loss
-  /// term that is not finite stops training with its name, before parameters change.
+  /// term that is not finite stops training with its name, before parameters change; a parameter or a vector that is
+  /// not finite after the epoch stops it too.
   template <class OnStep>
   EpochReport run_epoch(OnStep&& on_step) {
     const auto start = std::chrono::steady_clock::now();
@@ -123,12 +125,16 @@ class Trainer {
       }
     }
     for (auto& [name, value] : report.losses) value /= static_cast<double>(steps);
+    expect_finite_parameters(report.epoch);
     ++state_.epoch;
     const auto trained = std::chrono::steady_clock::now();
     report.train_seconds = std::chrono::duration<double>(trained - start).count();
-    if (state_.epoch % options_.eval_step == 0 || state_.epoch == options_.epochs) {
+    if (valid_.entries() > 0 && (state_.epoch % options_.eval_step == 0 || state_.epoch == options_.epochs)) {
       const std::array<MatrixView<const T>, 2> vectors = represent();
+      expect_finite("a user's vector", vectors[0], report.epoch);
+      expect_finite("an item's vector", vectors[1], report.epoch);
       const Evaluation valid = evaluate_vectors(vectors[0], vectors[1], Split::valid);
+      if (valid.all.users == 0) return report;  // nobody to rank for: no epoch is better than another
       report.evaluated = true;
       report.valid = valid.all;
       const double value = valid.at(options_.valid_metric);
@@ -207,6 +213,23 @@ class Trainer {
   std::array<Matrix<T, B>, 2>& best_vectors() { return best_; }
 
  private:
+  void expect_finite(const std::string& what, MatrixView<const T> m, int epoch) {
+    for (index_t i = 0; i < m.rows; ++i) {
+      T sum = 0;  // 0 for finite values, else NaN
+      for (index_t j = 0; j < m.cols; ++j) sum += m(i, j) * T{0};
+      if (sum == T{0}) continue;
+      stopped_ = true;
+      fail("training diverged: ", what, " is no longer finite after epoch ", epoch, "; try a smaller learning_rate");
+    }
+  }
+  void expect_finite_parameters(int epoch) {
+    auto& parameters = model_->parameters();
+    for (int p = 0; p < parameters.count(); ++p)
+      expect_finite("parameter '" + parameters.name({p}) + "'", parameters.value({p}), epoch);
+    for (const auto& large : model_->large_parameters())
+      expect_finite("parameter '" + large.name + "'", large.value.view(), epoch);
+  }
+
   void train_step(const Batch& batch, double factor, EpochReport& report, std::int64_t s) {
     DREAM_EXPECT(!stopped_, "training was stopped within an epoch; start again from a checkpoint");
     tape_.clear();

@@ -1,5 +1,6 @@
 // Training batches for pairwise ranking: every training interaction once an epoch in random order, each with a negative
-// drawn uniformly from the items that occur in training, redrawn while the user has it in training (spec 6).
+// drawn uniformly from the items that occur in training, redrawn while the user has it in training (docs/components.md,
+// 6).
 //
 // All draws are pure functions of (seed, epoch, place), so a sampler has no state but the epoch: batches can be made in
 // any order, on any number of threads, and resumed anywhere.

@@ -1,11 +1,14 @@
 #include <dream/backend/context.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <vector>
 
+#include <dream/backend/gemm.hpp>
 #include <dream/backend/matrix.hpp>
 
+#include "ops/inputs.hpp"
 #include "support/catch.hpp"
 
 using namespace dream;
@@ -71,6 +74,76 @@ TEST_CASE("Scratch memory is aligned, large enough, apart from other slots and t
   CHECK(mixed == 0);
 }
 
+TEST_CASE("A loop inside a piece of a loop runs in the piece's thread, with its scratch and no other's") {
+  Context<Cpu> context(3);
+  std::atomic<int> mixed = 0, visits = 0;
+  for (int run = 0; run < 20; ++run)
+    context.parallel_for(30, [&](std::int64_t i) {
+      std::int64_t* const outer = context.scratch<std::int64_t>(0, 500);
+      std::fill_n(outer, 500, i);
+      context.parallel_for(40, [&](std::int64_t j) {
+        ++visits;
+        mixed += context.scratch<std::int64_t>(0, 500) != outer;  // the thread that has the outer piece
+        std::int64_t* const inner = context.scratch<std::int64_t>(1, 500);
+        std::fill_n(inner, 500, 100 * i + j);
+        for (int k = 0; k < 500; ++k) mixed += inner[k] != 100 * i + j;
+      });
+      for (int k = 0; k < 500; ++k) mixed += outer[k] != i;
+    });
+  CHECK(mixed == 0);
+  CHECK(visits == 20 * 30 * 40);
+}
+
+TEST_CASE("Products inside a parallel loop equal those outside") {
+  Context<Cpu> context(3);
+  const auto a = dream_test::random_matrix<float>(150, 90, 1), b = dream_test::random_matrix<float>(70, 90, 2);
+  Matrix<float, Cpu> expected(150, 70);
+  gemm<float>(context, Op::none, Op::transpose, 1.0f, a.view(), b.view(), 0.0f, expected.view());
+  std::vector<Matrix<float, Cpu>> found;
+  for (int i = 0; i < 24; ++i) found.emplace_back(150, 70);
+  context.parallel_for(24, [&](std::int64_t i) {
+    gemm<float>(context, Op::none, Op::transpose, 1.0f, a.view(), b.view(), 0.0f,
+                found[static_cast<std::size_t>(i)].view());
+  });
+  for (const auto& c : found) CHECK(std::equal(c.data(), c.data() + c.size(), expected.data()));
+}
+
+#if defined(_OPENMP)
+TEST_CASE("Every thread of a parallel region can have a context of its own, with fewer threads than the region") {
+  for (const int threads : {1, 2}) {
+    std::atomic<int> wrong = 0;
+#pragma omp parallel num_threads(4)
+    {
+      Context<Cpu> own(threads);
+      double* const first = own.scratch<double>(0, 100);
+      std::fill_n(first, 100, 1.0);
+      wrong += own.scratch<double>(0, 100) != first;
+      std::vector<int> visits(50, 0);
+      own.parallel_for(50, [&](std::int64_t i) {
+        ++visits[static_cast<std::size_t>(i)];
+        wrong += own.scratch<double>(0, 100) != first;
+      });
+      for (const int v : visits) wrong += v != 1;
+    }
+    CHECK(wrong == 0);
+  }
+}
+
+TEST_CASE("Regions of one thread around a context leave its threads their own scratch") {
+  Context<Cpu> context(3);
+  std::atomic<int> mixed = 0;
+#pragma omp parallel num_threads(1)
+  {
+    context.parallel_for(300, [&](std::int64_t i) {
+      std::int64_t* own = context.scratch<std::int64_t>(0, 64);
+      for (int k = 0; k < 64; ++k) own[k] = i;
+      for (int k = 0; k < 64; ++k) mixed += own[k] != i;
+    });
+  }
+  CHECK(mixed == 0);
+}
+#endif
+
 TEST_CASE("A context has the number of threads asked for, or OpenMP's own") {
   CHECK(Context<Cpu>(1).threads() == 1);
   CHECK(Context<Cpu>().threads() >= 1);
@@ -96,6 +169,21 @@ TEST_CASE("Arrays and matrices keep their memory when they shrink, and refuse ne
   Context<Cpu> context(1);
   Matrix<float, Cpu> from(2, 3), to(3, 2);
   REQUIRE_ERROR(copy<float>(context, from.view(), to.view()), "from 2 x 3 to 3 x 2");
+}
+
+TEST_CASE("Sizes whose bytes no pointer can count are errors, and what was there stays") {
+  const std::int64_t many = std::int64_t{1} << 61;
+  Array<double, Cpu> a(5);
+  a.fill(2.0);
+  REQUIRE_ERROR(a.resize(many), "out of memory: asked for 2305843009213693952 values of 8 bytes");
+  REQUIRE_ERROR(a.resize(std::int64_t{1} << 60), "out of memory: asked for 1152921504606846976 values of 8 bytes");
+  CHECK(a.size() == 5);
+  CHECK(a[4] == 2.0);
+  Context<Cpu> context(1);
+  double* const before = context.scratch<double>(0, 10);
+  REQUIRE_ERROR(context.scratch<double>(0, many), "out of memory");
+  REQUIRE_ERROR(context.scratch<double>(0, -1), "scratch: slot 0 for -1 values");
+  CHECK(context.scratch<double>(0, 10) == before);
 }
 
 TEST_CASE("Memory that the machine does not have is an error that says how much") {

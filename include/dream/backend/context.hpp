@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <limits>
 #include <memory>
 #include <new>
 #include <vector>
@@ -32,7 +33,12 @@ struct AlignedDelete {
 };
 using AlignedBytes = std::unique_ptr<std::byte[], AlignedDelete>;
 
-inline AlignedBytes allocate_aligned(std::size_t bytes) {
+/// Memory for `count` values, aligned to 64 bytes.
+template <class T>
+AlignedBytes allocate_aligned(std::int64_t count) {
+  DREAM_EXPECT(count <= std::numeric_limits<std::ptrdiff_t>::max() / static_cast<std::int64_t>(sizeof(T)),
+               "out of memory: asked for ", count, " values of ", sizeof(T), " bytes");
+  const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(T);
   try {
     return AlignedBytes(
         static_cast<std::byte*>(::operator new[](std::max<std::size_t>(bytes, 64), std::align_val_t{64})));
@@ -44,7 +50,8 @@ inline AlignedBytes allocate_aligned(std::size_t bytes) {
 }  // namespace detail
 
 /// Runs loops on `threads` threads. Work is cut into pieces whose borders do not depend on the number of threads, and
-/// every sum over pieces is taken in piece order, so results have the same bits for any number of threads.
+/// every sum over pieces is taken in piece order, so results have the same bits for any number of threads. A context
+/// serves one calling thread at a time; threads of a parallel region of yours take one each.
 template <>
 class Context<Cpu> {
  public:
@@ -63,15 +70,19 @@ class Context<Cpu> {
 
   int threads() const { return threads_; }
 
-  /// Calls f(i) for i in 0 .. count-1, in any order, in parallel. The first exception is rethrown here.
+  /// Calls f(i) for i in 0 .. count-1, in any order, in parallel; one after the other where the caller is in a parallel
+  /// region already, a piece of such a loop included. The first exception is rethrown here.
   template <class F>
   void parallel_for(std::int64_t count, F&& f) {
     if (count <= 0) return;
-    if (count == 1 || threads_ == 1) {
+    if (count == 1 || threads_ == 1 || is_inside()) {
       for (std::int64_t i = 0; i < count; ++i) f(i);
       return;
     }
     std::exception_ptr caught;
+#if defined(_OPENMP)
+    region_ = omp_get_level() + 1;
+#endif
 #pragma omp parallel for schedule(dynamic) num_threads(threads_)
     for (std::int64_t i = 0; i < count; ++i) {
       try {
@@ -81,6 +92,7 @@ class Context<Cpu> {
         if (!caught) caught = std::current_exception();
       }
     }
+    region_ = 0;
     if (caught) std::rethrow_exception(caught);
   }
 
@@ -94,22 +106,32 @@ class Context<Cpu> {
   /// Valid until the same thread asks for the same slot again. Grows, never shrinks: steady loops do not allocate.
   template <class T>
   T* scratch(int slot, std::int64_t count) {
+    DREAM_EXPECT(slot >= 0 && count >= 0, "scratch: slot ", slot, " for ", count, " values");
     int thread = 0;
 #if defined(_OPENMP)
-    thread = omp_in_parallel() ? omp_get_thread_num() : 0;
+    // By its number in this context's region: one inside or around it numbers its threads differently.
+    if (region_ > 0) thread = omp_get_ancestor_thread_num(region_);
 #endif
     auto& slots = scratch_[static_cast<std::size_t>(thread)].slots;
     if (slots.size() <= static_cast<std::size_t>(slot)) slots.resize(static_cast<std::size_t>(slot) + 1);
     auto& piece = slots[static_cast<std::size_t>(slot)];
-    const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(T);
-    if (piece.bytes < bytes) {
-      piece.memory = detail::allocate_aligned(bytes);
-      piece.bytes = bytes;
+    if (piece.bytes / sizeof(T) < static_cast<std::size_t>(count)) {
+      piece.memory = detail::allocate_aligned<T>(count);
+      piece.bytes = static_cast<std::size_t>(count) * sizeof(T);
     }
     return reinterpret_cast<T*>(piece.memory.get());
   }
 
  private:
+  /// Whether the caller is in a parallel region, this context's or another.
+  bool is_inside() const {
+#if defined(_OPENMP)
+    return region_ > 0 || omp_in_parallel();
+#else
+    return false;
+#endif
+  }
+
   struct Piece {
     detail::AlignedBytes memory;
     std::size_t bytes = 0;
@@ -119,6 +141,7 @@ class Context<Cpu> {
   };
 
   int threads_ = 1;
+  int region_ = 0;  // OpenMP's level of the region that is open; 0: none
   std::vector<ThreadScratch> scratch_;
 };
 

@@ -34,7 +34,7 @@ class Array<T, Cpu> {
   void resize(std::int64_t size) {
     DREAM_EXPECT(size >= 0, "an array cannot have ", size, " values");
     if (size > capacity_) {
-      memory_ = detail::allocate_aligned(static_cast<std::size_t>(size) * sizeof(T));
+      memory_ = detail::allocate_aligned<T>(size);
       capacity_ = size;
     }
     size_ = size;
@@ -44,6 +44,8 @@ class Array<T, Cpu> {
   T* data() { return reinterpret_cast<T*>(memory_.get()); }
   const T* data() const { return reinterpret_cast<const T*>(memory_.get()); }
   std::int64_t size() const { return size_; }
+  /// Values that the memory has room for.
+  std::int64_t capacity() const { return capacity_; }
   bool empty() const { return size_ == 0; }
   T& operator[](std::int64_t i) { return data()[i]; }
   const T& operator[](std::int64_t i) const { return data()[i]; }

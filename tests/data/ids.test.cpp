@@ -14,6 +14,11 @@ TEST_CASE("ids are written and read back, with or without the header") {
   const auto other = dream::read_ids(folder.write("b.tsv", "0\trow\r\n\r\n1\tid"));
   REQUIRE(other.count == 2);
   REQUIRE(other.names == Names{"row", "id"});
+  for (const char* text : {"\xEF\xBB\xBFrow\tid\n0\ta\n",
+                           "\xEF\xBB\xBF"
+                           "0\ta\n",
+                           "\n\r\nrow\tid\n\n0\ta\n"})
+    REQUIRE(dream::read_ids(folder.write("c.tsv", text)).names == Names{"a"});
 }
 
 TEST_CASE("ids that equal their rows are the identity") {
@@ -31,6 +36,9 @@ TEST_CASE("a malformed list of ids is an error that names file and line") {
   };
   rejects("", "a.tsv: is empty");
   rejects("row\tid\n", "a.tsv: is empty");
+  rejects("row\tid\nrow\tid\n", "a.tsv:2: found row 'row', expected 0");
+  rejects("row\tid\r0\ta\n1\tb\n", "a.tsv:1: found row 'row', expected 0");
+  rejects("0\ta\r1\n", "a.tsv:1: found '0\ta\r1', expected");
   rejects("0\ta\n2\tb\n", "a.tsv:2: found row '2', expected 1");
   rejects("row\tid\n0\ta\n1\ta\n", "a.tsv:3: the id 'a' is already on line 2");
   rejects("0\ta\n1\n", "a.tsv:2: found '1', expected a row, a TAB and an id");

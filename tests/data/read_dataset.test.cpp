@@ -3,6 +3,9 @@
 #include <cmath>
 #include <cstdlib>
 
+#include <dream/data/fingerprint.hpp>
+#include <dream/data/write_dataset.hpp>
+
 #include "data/folder.hpp"
 #include "support/catch.hpp"
 
@@ -78,7 +81,7 @@ TEST_CASE("columns come in any order, with RecBole's types, other columns, CRLF,
   TemporaryFolder folder;
   folder.write("a.inter",
                "\xEF\xBB\xBFtimestamp:float\titem_id:token\trating:float\tx_label\tuser_id:token\r\n"
-               "978300760\t10\t4.5\t0\t7\r\n\r\n1.5e3\t2\t\t2\t0\n-12.9\t0\tx y\t1\t7");
+               "978300760\t10\t4.5\t0\t7\r\n\r\n1.5e3\t2\t\t2\t0\n-12.0\t0\tx y\t1\t7");
   const Dataset data = read_dataset(folder.path());
   REQUIRE(data.user_count() == 8);
   REQUIRE(data.item_count() == 11);
@@ -192,7 +195,98 @@ TEST_CASE("a plain file is read with blanks, TABs or commas, with or without a h
   rejects("0 1\n1 2 3\n", "p.txt:2: found more than 2 columns");
   rejects("0,1\n1,,2\n", "p.txt:2: found an empty item id");
   rejects("0 1 noon\n", "p.txt:1: found the timestamp 'noon', expected a number");
+  rejects("user item\rtimestamp\n0 1\n", "p.txt:1: found a stray carriage return");
   rejects("user thing\n0 1\n", "p.txt:1: missing column: found the columns user, thing, expected one named itemID");
+}
+
+TEST_CASE("timestamps with fractions keep their order, whatever stands before them, and when they are written") {
+  TemporaryFolder folder;
+  ReadOptions options;
+  options.split = dream::SplitRule::time;
+  options.ratios = {1, 0, 0};
+  const std::vector<std::string> ascending{"-1e15",  "-7.75",     "-7.5",        "-1",  "-0.25", "0",
+                                           "1e-300", "0.1",       "0.2",         "0.9", "1",     "1.5",
+                                           "2.0",    "978300760", "978300760.5", "8e18"};
+  for (const std::size_t step : {1, 3, 5, 7, 9, 15}) {  // orders in which they stand in the file
+    std::string text = "user item timestamp\n";
+    for (std::size_t i = 0, at = step; i < 16; ++i, at = (at + step) % 16)
+      text += dream::concat("0 ", at, ' ', ascending[at], '\n');
+    const Dataset data = read_dataset(folder.write("p.txt", text), options);
+    std::vector<std::int64_t> time(16);
+    for (std::size_t i = 0; i < 16; ++i) time[static_cast<std::size_t>(data.train.item[i])] = data.train.timestamp[i];
+    for (std::size_t at = 1; at < 16; ++at) REQUIRE(time[at - 1] < time[at]);
+    dream::write_dataset(data, folder / "copy", dream::Existing::replace);
+    REQUIRE(read_dataset(folder / "copy").train.timestamp == data.train.timestamp);
+  }
+  options.ratios = {0.8, 0, 0.2};
+  const Dataset data = read_dataset(
+      folder.write("p.txt", "user item timestamp\n0 0 0.9\n0 1 0.1\n0 2 0.2\n0 3 0.3\n0 4 0.4\n"), options);
+  REQUIRE(data.test.item == Rows{0});
+  // -0 is 0: equal times stay in the order of the file.
+  const Dataset zeros = read_dataset(folder.write("p.txt", "user item timestamp\n0 0 0.5\n0 1 0\n0 2 -0.0\n"), options);
+  REQUIRE(zeros.train.timestamp == std::vector<std::int64_t>{0, 0});
+  REQUIRE(zeros.test.item == Rows{0});
+}
+
+TEST_CASE("an integer id far above the rest is an error that names its line, and not a row for every number below") {
+  TemporaryFolder folder;
+  REQUIRE_ERROR(read_dataset(folder.write("p.txt", "0 1\n0 2\n2147483646 2\n1 1\n")),
+                "p.txt:3: found the user id 2147483646, expected less than 1000400 for 4 interactions, as integers are "
+                "row numbers (read ids as strings: ids = strings)");
+  REQUIRE_ERROR(read_dataset(folder.write("p.txt", "0 1\n0 2000000000\n")), "p.txt:2: found the item id 2000000000");
+  REQUIRE_ERROR(read_dataset(folder.write("p.txt", "0 1\n0 1000200\n")), "p.txt:2: found the item id 1000200");
+  REQUIRE(read_dataset(folder.write("p.txt", "0 1\n0 1000199\n")).item_count() == 1000200);
+  ReadOptions options;
+  options.ids = dream::IdKind::strings;
+  REQUIRE(read_dataset(folder.write("p.txt", "0 1\n0 2000000000\n"), options).items.names == Names{"1", "2000000000"});
+
+  folder.write("l/train.txt", "0 1\n1999999999\n");  // a user without items
+  folder.write("l/test.txt", "0 2\n");
+  REQUIRE_ERROR(read_dataset(folder / "l"), "train.txt:2: found the user id 1999999999");
+  REQUIRE_ERROR(read_dataset(folder / "l"), "; or list them in " + (folder / "l/user_ids.tsv"));
+  folder.write("l/user_ids.tsv", "0\t0\n1\t1999999999\n");
+  REQUIRE(read_dataset(folder / "l").user_count() == 2);
+
+  // Features of many items are a catalogue: an id within it is fine.
+  folder.write("f/f.inter", header + "0\t1000300\t0\n");
+  write_features(folder, "f/text", 1000301, std::vector<float>(1000301, 1.0f));
+  REQUIRE(read_dataset(folder / "f").item_count() == 1000301);
+}
+
+TEST_CASE("names that all equal their rows are the identity, so that a data set keeps its fingerprint when written") {
+  TemporaryFolder folder;
+  ReadOptions strings, cored;
+  strings.ids = dream::IdKind::strings;
+  cored.k_core = 2;
+  const Dataset by_name = read_dataset(folder.write("s.txt", "0 0\n1 1\n1 0\n2 1\n"), strings);
+  const Dataset core = read_dataset(folder.write("k.txt", "0 0\n0 1\n1 0\n1 1\n2 2\n"), cored);
+  REQUIRE(core.user_count() == 2);
+  for (const Dataset* data : {&by_name, &core}) {
+    REQUIRE(data->users.is_identity());
+    REQUIRE(data->items.is_identity());
+    dream::write_dataset(*data, folder / data->name);
+    REQUIRE(dream::fingerprint(read_dataset(folder / data->name)) == dream::fingerprint(*data));
+  }
+  REQUIRE(read_dataset(folder.write("s.txt", "1 0\n0 1\n"), strings).users.names == Names{"1", "0"});
+}
+
+TEST_CASE("empty lines before the first one, and blanks before it in a plain file, are skipped") {
+  TemporaryFolder folder;
+  for (const char* text : {"  0 1\n0 2\n", "\n0 1\n0 2\n", "\r\n \t\n\t0 1\n0 2\n", "\xEF\xBB\xBF\n  0 1\n0 2\n",
+                           "\n  user item\n0 1\n0 2\n"}) {
+    const Dataset data = read_dataset(folder.write("p.txt", text));
+    REQUIRE(data.user_count() == 1);
+    REQUIRE(data.item_count() == 3);
+    REQUIRE(data.train.size() + data.valid.size() + data.test.size() == 2);
+  }
+  REQUIRE_ERROR(read_dataset(folder.write("p.txt", "\n\n 0\n")), "p.txt:3: found 1 column,");
+  REQUIRE_ERROR(read_dataset(folder.write("p.txt", "\n \n")), "p.txt: holds no interactions");
+  folder.write("a.inter", "\n\r\n" + usual);
+  REQUIRE(read_dataset(folder.path()).train.size() == 3);
+  folder.write("a.inter", "\nuserID\tx_label\n");
+  REQUIRE_ERROR(read_dataset(folder.path()), "a.inter:2: missing column");
+  folder.write("a.inter", "\n\n");
+  REQUIRE_ERROR(read_dataset(folder.path()), "a.inter: holds no interactions");
 }
 
 TEST_CASE("a split can be drawn anew over the labels of the file") {
@@ -231,14 +325,19 @@ TEST_CASE("the k-core filter compacts rows, keeps labels, features and original 
   REQUIRE(data.modalities[0].rows == 2);
   REQUIRE(noted(data, "removed 3 users, 3 items and 2 interactions"));
   options.k_core = 3;
-  REQUIRE_ERROR(read_dataset(folder.path(), options), "no interaction is left by the k-core filter with k = 3");
+  REQUIRE_ERROR(read_dataset(folder.path(), options),
+                folder.path() + ": no interaction is left by the k-core filter with k = 3");
+  write_features(folder, "text", 5, {1, 0, 3, 0, 5});
+  options.k_core = 2;
+  REQUIRE_ERROR(read_dataset(folder.path(), options),
+                folder.path() + ": no item of the 2-core has features of the modality 'text'");
 }
 
 TEST_CASE("repeated pairs are an error that names both lines, or are merged on request") {
   TemporaryFolder folder;
   folder.write("a.inter", header + "0\t1\t0\n\n1\t0\t0\n0\t1\t2\n1\t0\t0\n");
-  REQUIRE_ERROR(read_dataset(folder.path()),
-                "a.inter:5: found user 0 with item 1 again, first at " + (folder / "a.inter:2"));
+  REQUIRE_ERROR(read_dataset(folder.path()), "a.inter:5: found user 0 with item 1 again, first at " +
+                                                 (folder / "a.inter:2") + " (merge_duplicates keeps the first)");
   ReadOptions options;
   options.merge_duplicates = true;
   const Dataset data = read_dataset(folder.path(), options);
@@ -269,14 +368,19 @@ TEST_CASE("every malformed table is an error that names file, line, what was fou
     REQUIRE_ERROR(read_dataset(folder.path()), "a.inter:" + message);
   };
   rejects("userID\tx_label\n0\t0\n", "1: missing column: found the columns userID, x_label, expected one named itemID");
+  rejects("userID\titemID\rx_label\n0\t0\n", "1: found a stray carriage return");
+  rejects("userID\titemID\r\r\n0\t0\n", "1: found a stray carriage return");
   rejects("itemID\trating\n0\t0\n", "1: missing column: found the columns itemID, rating, expected one named userID");
   rejects("userID\titemID\tuser_id\n0\t0\t0\n", "1: found the column 'user_id' a second time");
-  rejects(header + "0\t1\t0\nx\t1\t0\n", "3: found the user id 'x', expected a whole number like the first user id");
+  rejects(header + "0\t1\t0\nx\t1\t0\n",
+          "3: found the user id 'x', expected a whole number like the first user id (or read ids as strings: ids = "
+          "strings)");
   rejects(header + "0\t1\t0\n1\t1.5\t0\n", "3: found the item id '1.5', expected a whole number");
   rejects(header + "0\t1\t0\n1\t01\t0\n", "3: found the item id '01', expected a whole number");
   rejects(header + "0\t1\t0\n1\t-3\t0\n", "3: found the negative item id '-3', expected ids from 0");
   rejects(header + "-1\t1\t0\n", "2: found the negative user id '-1', expected ids from 0");
-  rejects(header + "0\t1\t0\n2147483647\t1\t0\n", "3: found the user id '2147483647', expected at most 2147483646");
+  rejects(header + "0\t1\t0\n2147483647\t1\t0\n",
+          "3: found the user id '2147483647', expected at most 2147483646 (or read ids as strings: ids = strings)");
   rejects(header + "0\t1\t0\n99999999999999999999\t1\t0\n",
           "3: found the user id '99999999999999999999', expected at most");
   rejects(header + "0\t1\t0\n\t1\t0\n", "3: found an empty user id");

@@ -1,16 +1,20 @@
 #include <dream/data/synthetic.hpp>
 
+#include <algorithm>
 #include <cmath>
+#include <new>
 #include <numeric>
 #include <set>
 #include <string>
 
 #include <dream/data/fingerprint.hpp>
+#include <dream/data/read_dataset.hpp>
 
 #if defined(_OPENMP)
 #include <omp.h>
 #endif
 
+#include "data/folder.hpp"
 #include "support/catch.hpp"
 
 using dream::index_t;
@@ -39,6 +43,51 @@ TEST_CASE("synthetic data has the counts that were asked for and no duplicates")
     REQUIRE(data.modalities[0].cols == 64);
     REQUIRE(data.modalities[1].values.size() == static_cast<std::size_t>(items) * 32);
   }
+}
+
+TEST_CASE("modalities come in the order of their names, so that synthetic data keep their fingerprint when written") {
+  TemporaryFolder folder;
+  dream::SyntheticOptions options;
+  options.users = 50;
+  options.items = 30;
+  options.interactions = 300;
+  options.modalities = {{"text", 4}, {"image", 3}, {"audio", 2}};
+  const dream::Dataset data = dream::make_synthetic(options);
+  REQUIRE(data.modalities[0].name == "audio");
+  REQUIRE(data.modalities[0].cols == 2);
+  REQUIRE(data.modalities[2].name == "text");
+  dream::write_dataset(data, folder / "s");
+  REQUIRE(dream::fingerprint(dream::read_dataset(folder / "s")) == dream::fingerprint(data));
+}
+
+TEST_CASE("a user takes at most three quarters of the items that are not cold, rounded up") {
+  dream::SyntheticOptions options;
+  options.users = 2;
+  options.cold_fraction = 0;
+  for (const auto& [items, most] : {std::pair{1, 1}, {2, 2}, {3, 3}, {4, 3}, {5, 4}, {8, 6}}) {
+    options.items = items;
+    options.interactions = 2 * most;
+    const dream::Dataset data = dream::make_synthetic(options);
+    REQUIRE(data.train.size() + data.valid.size() + data.test.size() == 2 * most);
+    ++options.interactions;
+    REQUIRE_ERROR(dream::make_synthetic(options), dream::concat("who take at most ", most, " of the ", items));
+  }
+}
+
+TEST_CASE("an exception in a thread that draws users arrives at the caller") {
+  struct Count {
+    int calls = 0;
+  };
+  for (const index_t failing : {0, 300, 999}) {
+    const auto draw = [&](index_t u, Count& own) {
+      ++own.calls;
+      if (u == failing) throw std::bad_alloc();
+    };
+    REQUIRE_THROWS_AS(dream::detail::parallel_with<Count>(1000, draw), std::bad_alloc);
+  }
+  std::vector<int> visits(1000, 0);
+  dream::detail::parallel_with<Count>(1000, [&](index_t u, Count&) { ++visits[static_cast<std::size_t>(u)]; });
+  REQUIRE(std::count(visits.begin(), visits.end(), 1) == 1000);
 }
 
 TEST_CASE("every user has the minimum, shares are long-tailed and splits follow 8:1:1") {

@@ -36,6 +36,8 @@ struct TextFile {
   /// Behind a byte order mark, if there is one.
   const char* start() const { return file.text().substr(0, 3) == "\xEF\xBB\xBF" ? begin() + 3 : begin(); }
 
+  bool holds(const char* at) const { return begin() <= at && at < end(); }
+
   template <class... Parts>
   [[noreturn]] void bad(const char* at, const Parts&... parts) const {
     fail(path, ":", std::count(begin(), at, '\n') + 1, ": ", parts...);
@@ -77,6 +79,19 @@ const char* next_line(const char* p, const char* end) {
   return *p == '\n' ? p + 1 : nullptr;
 }
 
+/// The first line of a file that is not empty; in plain files behind its leading blanks.
+template <bool Plain>
+const char* first_line(const TextFile& file) {
+  const char* p = file.start();
+  while (p < file.end()) {
+    const char* behind = next_line<Plain>(p, file.end());
+    if (!behind) break;
+    p = behind;
+  }
+  while (Plain && p < file.end() && (*p == ' ' || *p == '\t')) ++p;
+  return p;
+}
+
 /// Turns the ids of one kind, users or items, into rows.
 class IdColumn {
  public:
@@ -99,7 +114,10 @@ class IdColumn {
       if (last == p || !field_ends<Plain>(last, end) || (*p == '0' && last - p > 1) || value > limit) [[unlikely]]
         refuse(file, p, field_at<Plain>(p, end));
       row = static_cast<index_t>(value);
-      highest_ = std::max(highest_, row);
+      if (row > highest_) {
+        highest_ = row;
+        highest_at_ = p;
+      }
       return last;
     }
     const std::string_view id = field_at<Plain>(p, end);
@@ -120,11 +138,22 @@ class IdColumn {
   }
 
   bool integers() const { return kind_ == IdKind::integers; }
+  /// Refuses integer ids far above the number of interactions: rows are made for all the numbers below them.
+  void refuse_far(const std::vector<TextFile>& files, std::int64_t interactions, bool lists_are_read) const {
+    const std::int64_t most = 1'000'000 + 100 * interactions;
+    if (!integers() || highest_ < most) return;
+    for (const TextFile& file : files)
+      if (file.holds(highest_at_))
+        file.bad(highest_at_, "found the ", what_, " id ", highest_, ", expected less than ", most, " for ",
+                 interactions, " interactions, as integers are row numbers (read ids as strings: ids = strings",
+                 lists_are_read ? concat("; or list them in ", list_path_) : "", ")");
+  }
   /// The ids seen, while the files are still mapped. Not for listed ids.
   IdMap ids() const {
     IdMap map;
     map.count = integers() ? highest_ + 1 : static_cast<index_t>(order_.size());
     map.names.assign(order_.begin(), order_.end());
+    drop_identity(map);
     return map;
   }
 
@@ -143,9 +172,10 @@ class IdColumn {
     if (id.empty()) file.bad(p, "found an empty ", what_, " id");
     if (whole && id[0] == '-') file.bad(p, "found the negative ", what_, " id '", id, "', expected ids from 0");
     if (whole && digits[0] != '0')
-      file.bad(p, "found the ", what_, " id '", id, "', expected at most ", limit, " (or read ids as strings)");
+      file.bad(p, "found the ", what_, " id '", id, "', expected at most ", limit,
+               " (or read ids as strings: ids = strings)");
     file.bad(p, "found the ", what_, " id '", id, "', expected a whole number like the first ", what_,
-             " id (or read ids as strings)");
+             " id (or read ids as strings: ids = strings)");
   }
 
   std::string what_;
@@ -153,6 +183,7 @@ class IdColumn {
   std::string list_path_;
   std::optional<IdIndex> index_;
   index_t highest_ = -1;
+  const char* highest_at_ = nullptr;  // into the mapped files
   std::unordered_map<std::string_view, index_t> rows_;
   std::vector<std::string_view> order_;  // into the mapped files
 };

@@ -41,39 +41,49 @@ class IdIndex {
   std::unordered_map<std::string_view, index_t> rows_;
 };
 
+/// Forgets names that all equal their rows.
+inline void drop_identity(IdMap& ids) {
+  for (std::size_t row = 0; row < ids.names.size(); ++row)
+    if (ids.names[row] != std::to_string(row)) return;
+  ids.names.clear();
+}
+
 /// Reads a file of lines `row TAB id`, rows 0, 1, 2, ... in order, under an optional header `row TAB id`. Ids that are
 /// all equal to their rows give the identity.
 inline IdMap read_ids(const std::string& path) {
   const MappedFile file(path);
   const std::string_view text = file.text();
   IdMap ids;
-  bool identity = true;
+  bool has_header = false;
   std::unordered_map<std::string_view, std::int64_t> lines;
   std::int64_t line = 0;
-  for (std::size_t at = 0; at < text.size();) {
+  for (std::size_t at = text.substr(0, 3) == "\xEF\xBB\xBF" ? 3 : 0; at < text.size();) {
     std::size_t end = text.find('\n', at);
     if (end == std::string_view::npos) end = text.size();
     std::string_view content = text.substr(at, end - at);
     at = end + 1;
     ++line;
     if (!content.empty() && content.back() == '\r') content.remove_suffix(1);
-    if (content.empty() || (line == 1 && content == "row\tid")) continue;
+    if (content.empty()) continue;
+    if (!has_header && ids.count == 0 && content == "row\tid") {
+      has_header = true;
+      continue;
+    }
     const std::size_t tab = content.find('\t');
     const std::string_view row = content.substr(0, tab);
     const std::string_view id = tab == std::string_view::npos ? std::string_view{} : content.substr(tab + 1);
     if (row != std::to_string(ids.count))
       fail(path, ":", line, ": found row '", row, "', expected ", ids.count, " (rows count up from 0)");
-    if (id.empty() || id.find('\t') != std::string_view::npos)
+    if (id.empty() || id.find_first_of("\t\r") != std::string_view::npos)
       fail(path, ":", line, ": found '", content, "', expected a row, a TAB and an id");
     const auto [first, added] = lines.emplace(id, line);
     if (!added) fail(path, ":", line, ": the id '", id, "' is already on line ", first->second);
     DREAM_EXPECT(ids.count < std::numeric_limits<index_t>::max(), path, ":", line, ": too many ids");
-    identity = identity && id == row;
     ids.names.emplace_back(id);
     ++ids.count;
   }
   DREAM_EXPECT(ids.count > 0, path, ": is empty, expected lines of a row, a TAB and an id");
-  if (identity) ids.names.clear();
+  drop_identity(ids);
   return ids;
 }
 

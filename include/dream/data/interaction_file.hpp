@@ -3,9 +3,11 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -32,38 +34,57 @@ inline Column column_of(std::string_view name) {
   return name == "x_label" ? Column::label : Column::other;
 }
 
-/// The columns of a header line.
+/// The columns of the header line at `line`, which moves behind it.
 template <bool Plain>
-std::vector<Column> parse_header(const TextFile& file) {
+std::vector<Column> parse_header(const TextFile& file, const char*& line) {
   std::vector<Column> columns;
   std::string names;
-  for (const char* p = file.start(); p;) {
+  const char* last = line;
+  for (const char* p = line; p;) {
     const std::string_view name = field_at<Plain>(p, file.end());
     const Column column = column_of(name);
     if (column != Column::other && std::count(columns.begin(), columns.end(), column))
       file.bad(p, "found the column '", name, "' a second time");
     columns.push_back(column);
     names += concat(names.empty() ? "" : ", ", name);
-    p = next_field<Plain>(name.data() + name.size(), file.end());
+    last = name.data() + name.size();
+    p = next_field<Plain>(last, file.end());
   }
   for (const auto& [column, wanted] :
        {std::pair{Column::user, "userID, user_id or user"}, std::pair{Column::item, "itemID, item_id or item"}})
     if (!std::count(columns.begin(), columns.end(), column))
-      file.bad(file.begin(), "missing column: found the columns ", names, ", expected one named ", wanted);
+      file.bad(line, "missing column: found the columns ", names, ", expected one named ", wanted);
+  const char* behind = next_line<Plain>(last, file.end());
+  if (!behind) file.bad(last, "found a stray carriage return or separator, expected the end of the line");
+  line = behind;
   return columns;
 }
 
-/// Reads a time: a whole number, or a decimal one whose fraction is dropped.
+/// A whole number in the order of real ones.
+inline std::int64_t ordered_number(double value) {
+  const std::int64_t bits = std::bit_cast<std::int64_t>(value + 0.0);  // -0 becomes 0
+  return bits ^ ((bits >> 63) & std::numeric_limits<std::int64_t>::max());
+}
+
+/// Reads a time into `times`, and whether any had a fraction: from then on all are kept as ordered_number.
 template <bool Plain>
-const char* parse_timestamp(const TextFile& file, const char* p, std::int64_t& time) {
+const char* parse_timestamp(const TextFile& file, const char* p, std::vector<std::int64_t>& times, bool& fractions) {
+  std::int64_t time = 0;
   const auto [last, code] = std::from_chars(p, file.end(), time);
-  if (code == std::errc{} && field_ends<Plain>(last, file.end())) return last;
+  if (code == std::errc{} && field_ends<Plain>(last, file.end())) {
+    times.push_back(fractions ? ordered_number(static_cast<double>(time)) : time);
+    return last;
+  }
   const std::string_view text = field_at<Plain>(p, file.end());
   double value = 0;
   const auto [end, real] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (real != std::errc{} || end != text.data() + text.size() || !(std::abs(value) < 9e18))
     file.bad(p, "found the timestamp '", text, "', expected a number");
-  time = static_cast<std::int64_t>(value);
+  if (!fractions && value != std::trunc(value)) {
+    for (std::int64_t& earlier : times) earlier = ordered_number(static_cast<double>(earlier));
+    fractions = true;
+  }
+  times.push_back(fractions ? ordered_number(value) : static_cast<std::int64_t>(value));
   return end;
 }
 
@@ -78,6 +99,7 @@ void parse_table(const TextFile& file, const char* p, const std::vector<Column>&
   out.item.reserve(lines);
   if (has(Column::timestamp)) out.timestamp.reserve(lines);
   if (has(Column::label)) out.label.reserve(lines);
+  bool fractions = false;
   while (p < end) {
     if (const char* behind = next_line<Plain>(p, end)) {
       p = behind;
@@ -91,7 +113,6 @@ void parse_table(const TextFile& file, const char* p, const std::vector<Column>&
         if (!p) file.bad(line, "found ", c, " columns, expected ", columns.size());
       }
       index_t row = 0;
-      std::int64_t time = 0;
       switch (columns[c]) {
         case Column::user:
           p = users.parse<Plain>(file, p, row);
@@ -102,8 +123,7 @@ void parse_table(const TextFile& file, const char* p, const std::vector<Column>&
           out.item.push_back(row);
           break;
         case Column::timestamp:
-          p = parse_timestamp<Plain>(file, p, time);
-          out.timestamp.push_back(time);
+          p = parse_timestamp<Plain>(file, p, out.timestamp, fractions);
           break;
         case Column::label:
           if (!field_ends<Plain>(p, end) && *p >= '0' && *p <= '2' && field_ends<Plain>(p + 1, end))

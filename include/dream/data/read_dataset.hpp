@@ -29,7 +29,7 @@ struct ReadOptions {
   std::array<double, 3> ratios{0.8, 0.1, 0.1};  ///< of train, valid and test
   std::uint64_t seed = 999;                     ///< of the random split
   int k_core = 0;                               ///< users and items with fewer interactions are removed, repeatedly
-  bool merge_duplicates = false;               ///< keep the first of equal pairs; otherwise they are an error
+  bool merge_duplicates = false;                ///< keep the first of equal pairs; otherwise they are an error
   IdKind ids = IdKind::automatic;               ///< automatic: integers if the first id is one
   std::vector<std::string> modalities;          ///< the ones to read, by name; none named: all
 };
@@ -45,12 +45,13 @@ inline std::vector<index_t> compact(IdMap& ids, const std::vector<std::uint8_t>&
       row[static_cast<std::size_t>(i)] = left.count++;
       left.names.push_back(ids.name(i));
     }
+  drop_identity(left);
   if (left.count < ids.count) ids = std::move(left);
   return row;
 }
 
-/// Restricts everything to the k-core.
-inline void apply_k_core(Interactions& raw, Dataset& data, int k) {
+/// Restricts everything to the k-core. `source`: the file or folder, for messages.
+inline void apply_k_core(Interactions& raw, const std::string& source, Dataset& data, int k) {
   const KCore core = k_core(raw.user, raw.item, raw.users.count, raw.items.count, k);
   const index_t users = raw.users.count, items = raw.items.count;
   const std::int64_t before = raw.size();
@@ -62,7 +63,7 @@ inline void apply_k_core(Interactions& raw, Dataset& data, int k) {
     keep[i] = raw.user[i] >= 0 && raw.item[i] >= 0;
   }
   raw.filter(keep);
-  DREAM_EXPECT(raw.size() > 0, data.name, ": no interaction is left by the k-core filter with k = ", k);
+  DREAM_EXPECT(raw.size() > 0, source, ": no interaction is left by the k-core filter with k = ", k);
   for (Modality& modality : data.modalities) {
     const std::size_t cols = static_cast<std::size_t>(modality.cols);
     for (std::size_t i = 0; i < item_row.size(); ++i) {
@@ -74,7 +75,7 @@ inline void apply_k_core(Interactions& raw, Dataset& data, int k) {
     modality.rows = raw.items.count;
     modality.values.resize(static_cast<std::size_t>(modality.rows) * cols);
     modality.present.resize(static_cast<std::size_t>(modality.rows));
-    DREAM_EXPECT(std::count(modality.present.begin(), modality.present.end(), 1) > 0, data.name, ": no item of the ", k,
+    DREAM_EXPECT(std::count(modality.present.begin(), modality.present.end(), 1) > 0, source, ": no item of the ", k,
                  "-core has features of the modality '", modality.name, "'");
   }
   data.notes.push_back(concat("The ", k, "-core filter removed ", users - raw.users.count, " users, ",
@@ -187,15 +188,11 @@ inline Dataset read_dataset(const std::string& path, const ReadOptions& options 
     };
   } else {
     const detail::TextFile& file = files.emplace_back(table.string());
-    const char* rows = file.start();
+    const char* rows = plain ? detail::first_line<true>(file) : detail::first_line<false>(file);
+    DREAM_EXPECT(rows < file.end(), file.path, ": holds no interactions");
     std::vector<detail::Column> columns;
-    const auto behind_header = [&] {
-      const char* end = std::find(rows, file.end(), '\n');
-      return end == file.end() ? end : end + 1;
-    };
     if (!plain) {
-      columns = detail::parse_header<false>(file);
-      rows = behind_header();
+      columns = detail::parse_header<false>(file, rows);
       detail::parse_table<false>(file, rows, columns, users, items, raw);
     } else {
       std::size_t fields = 0;
@@ -207,8 +204,7 @@ inline Dataset read_dataset(const std::string& path, const ReadOptions& options 
         p = detail::next_field<true>(field.data() + field.size(), file.end());
       }
       if (header) {
-        columns = detail::parse_header<true>(file);
-        rows = behind_header();
+        columns = detail::parse_header<true>(file, rows);
       } else {
         if (fields < 2 || fields > 3)
           file.bad(rows, "found ", fields, fields == 1 ? " column" : " columns",
@@ -225,6 +221,8 @@ inline Dataset read_dataset(const std::string& path, const ReadOptions& options 
 
   // Rows of users and items.
   const std::string source = files[0].path;
+  users.refuse_far(files, raw.size(), !plain);
+  if (data.modalities.empty()) items.refuse_far(files, raw.size(), !plain);
   raw.users = user_list ? std::move(*user_list) : users.ids();
   raw.items = item_list ? *item_list : items.ids();
   if (!data.modalities.empty()) {
@@ -256,7 +254,7 @@ inline Dataset read_dataset(const std::string& path, const ReadOptions& options 
     raw.filter(keep);
     data.notes.push_back(concat(before - raw.size(), " repeated interactions were removed."));
   }
-  if (options.k_core > 0) detail::apply_k_core(raw, data, options.k_core);
+  if (options.k_core > 0) detail::apply_k_core(raw, path, data, options.k_core);
   detail::apply_split(raw, options, valid_is_missing, source, data);
 
   for (const auto& [what, rows, count] :

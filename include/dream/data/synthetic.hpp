@@ -7,6 +7,7 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <exception>
 #include <utility>
 #include <vector>
 
@@ -18,6 +19,37 @@
 #include <dream/data/write_dataset.hpp>
 
 namespace dream {
+
+namespace detail {
+
+/// Calls f(i, own) for i in 0 .. count-1 in parallel; `own` is the thread's own State, made on first use. The first
+/// exception is rethrown here.
+template <class State, class F>
+void parallel_with(index_t count, F&& f) {
+  std::exception_ptr caught;
+#pragma omp parallel
+  {
+    State own;
+#pragma omp for schedule(dynamic, 256)
+    for (index_t i = 0; i < count; ++i) {
+      try {
+        f(i, own);
+      } catch (...) {
+#pragma omp critical(dream_parallel_with)
+        if (!caught) caught = std::current_exception();
+      }
+    }
+  }
+  if (caught) std::rethrow_exception(caught);
+}
+
+/// What a thread needs to draw users.
+struct UserDraws {
+  std::vector<index_t> seen, drawn;
+  std::vector<std::uint8_t> kinds;
+};
+
+}  // namespace detail
 
 /// Generates a data set. The same options give the same bits on any number of threads.
 inline Dataset make_synthetic(const SyntheticOptions& options) {
@@ -39,7 +71,7 @@ inline Dataset make_synthetic(const SyntheticOptions& options) {
                    "synthetic data: two modalities are named '", options.modalities[m].name, "'");
   }
   const detail::SyntheticWorld world(options);
-  const std::int64_t most = (std::int64_t{world.warm_items()} * 3 + 3) / 4;  // leaves every user something unseen
+  const std::int64_t most = (std::int64_t{world.warm_items()} * 3 + 3) / 4;  // leaves something of 4 and more
   DREAM_EXPECT(options.interactions <= most * options.users, "synthetic data: ", options.interactions,
                " interactions are too many for ", options.users, " users, who take at most ", most, " of the ",
                world.warm_items(), " items that are not cold");
@@ -62,32 +94,29 @@ inline Dataset make_synthetic(const SyntheticOptions& options) {
     pairs[s]->user.resize(static_cast<std::size_t>(offsets[s].back()));
     pairs[s]->item.resize(pairs[s]->user.size());
   }
-#pragma omp parallel
-  {
-    std::vector<index_t> seen(static_cast<std::size_t>(options.items), -1), drawn;
-    std::vector<std::uint8_t> kinds;
-#pragma omp for schedule(dynamic, 256)
-    for (index_t u = 0; u < options.users; ++u) {
-      const std::size_t row = static_cast<std::size_t>(u);
-      kinds.clear();
-      std::array<std::size_t, 3> next;
-      for (std::size_t s = 0; s < 3; ++s) {
-        next[s] = static_cast<std::size_t>(offsets[s][row]);
-        kinds.insert(kinds.end(), static_cast<std::size_t>(offsets[s][row + 1]) - next[s],
-                     static_cast<std::uint8_t>(s));
-      }
-      // Mixed, so that train does not get first pick.
-      const RandomStream mix{options.seed, RandomUse::split, static_cast<std::uint32_t>(u)};
-      for (std::size_t j = kinds.size(); j > 1; --j) std::swap(kinds[j - 1], kinds[mix.below(j, j)]);
-      world.draw_user(u, kinds, seen, drawn);
-      for (std::size_t j = 0; j < drawn.size(); ++j) {
-        const std::size_t at = next[kinds[j]]++;
-        pairs[kinds[j]]->user[at] = u;
-        pairs[kinds[j]]->item[at] = drawn[j];
-      }
+  detail::parallel_with<detail::UserDraws>(options.users, [&](index_t u, detail::UserDraws& own) {
+    if (own.seen.empty()) own.seen.assign(static_cast<std::size_t>(options.items), -1);
+    const std::size_t row = static_cast<std::size_t>(u);
+    std::vector<std::uint8_t>& kinds = own.kinds;
+    kinds.clear();
+    std::array<std::size_t, 3> next;
+    for (std::size_t s = 0; s < 3; ++s) {
+      next[s] = static_cast<std::size_t>(offsets[s][row]);
+      kinds.insert(kinds.end(), static_cast<std::size_t>(offsets[s][row + 1]) - next[s], static_cast<std::uint8_t>(s));
     }
-  }
+    // Mixed, so that train does not get first pick.
+    const RandomStream mix{options.seed, RandomUse::split, static_cast<std::uint32_t>(u)};
+    for (std::size_t j = kinds.size(); j > 1; --j) std::swap(kinds[j - 1], kinds[mix.below(j, j)]);
+    world.draw_user(u, kinds, own.seen, own.drawn);
+    for (std::size_t j = 0; j < own.drawn.size(); ++j) {
+      const std::size_t at = next[kinds[j]]++;
+      pairs[kinds[j]]->user[at] = u;
+      pairs[kinds[j]]->item[at] = own.drawn[j];
+    }
+  });
   for (std::size_t m = 0; m < options.modalities.size(); ++m) data.modalities.push_back(world.features(m));
+  std::sort(data.modalities.begin(), data.modalities.end(),  // as read_dataset gives them
+            [](const Modality& a, const Modality& b) { return a.name < b.name; });
   return data;
 }
 

@@ -253,6 +253,38 @@ TEST_CASE("a damaged checkpoint is refused and left as it is") {
   CHECK_FALSE(place.has("vectors"));
 }
 
+TEST_CASE("a checkpoint whose state cannot be is refused") {
+  NEEDS_PROGRAM();
+  const Workplace place;
+  place.make_data();
+  REQUIRE(place.run("train --data data --out o --epochs 2" + small_model).code == 0);
+  const std::string path = place / "o/checkpoint.safetensors";
+  const std::string whole = place.read("o/checkpoint.safetensors");
+  for (const auto& [key, value] : std::vector<std::pair<std::string, json>>{{"epoch", 1000000000000},
+                                                                            {"epoch", -5},
+                                                                            {"epoch", 1.5},
+                                                                            {"best_epoch", 3},
+                                                                            {"adam_steps", -1},
+                                                                            {"evaluations_without_gain", -1}}) {
+    INFO(key << " = " << value);
+    place.write("o/checkpoint.safetensors", whole);
+    std::vector<dream::Tensor> tensors;
+    std::map<std::string, std::string> metadata;
+    {
+      dream::SafetensorsFile file(path);
+      metadata = file.metadata();
+      for (const auto& entry : file.entries()) tensors.push_back(file.tensor(entry));
+    }
+    json state = json::parse(metadata.at("state"));
+    state[key] = value;
+    metadata["state"] = state.dump();
+    std::vector<dream::TensorView> views;
+    for (const dream::Tensor& t : tensors) views.push_back({t.name, t.dtype, t.shape, t.bytes.data()});
+    dream::write_safetensors(path, views, metadata);
+    CHECK_FAILS(place.run("train --data data --out o --resume --epochs 4" + small_model), 1, key + " = ");
+  }
+}
+
 TEST_CASE("killed at any moment, training leaves a whole checkpoint to go on from") {
   NEEDS_PROGRAM();
   const Workplace place;

@@ -183,6 +183,24 @@ TEST_CASE("The first evaluation is the best so far even when it finds nothing, a
   CHECK(trainer.state().epoch == 6);
 }
 
+TEST_CASE("Without anybody to rank for on valid, training runs to its last epoch and calls none the best") {
+  Context<Cpu> context(1);
+  Dataset without_items = scripted_data(), without_training = scripted_data();
+  without_items.valid = {};
+  for (index_t& user : without_training.valid.user) user = 2;
+  without_training.users.count = 3;
+  for (const Dataset* dataset : {&without_items, &without_training}) {
+    Scripted model;
+    Trainer trainer(context, model, *dataset, options(30, 2));
+    trainer.fit([](const EpochReport& report) {
+      CHECK_FALSE(report.evaluated);
+      return true;
+    });
+    CHECK(trainer.state().epoch == 30);
+    CHECK(trainer.state().best_epoch == 0);
+  }
+}
+
 TEST_CASE("Evaluations come every eval_step epochs and after the last one") {
   Context<Cpu> context(1);
   Scripted model;

@@ -26,7 +26,7 @@ struct DreamOptions {
   int n_ui_layers = 2;  ///< L of the behaviour line
   int n_mm_layers = 1;  ///< propagations on the item-item graphs
   ModelDataOptions data;
-  bool train_features = false;  ///< modal embeddings Z_m are trainable; otherwise they stay F_m
+  bool train_features = true;  ///< modal embeddings Z_m are trainable; otherwise they stay F_m
   Gate gate = Gate::id;
   ModalityWeights modality_weights = ModalityWeights::equal;
   std::vector<double> modality_weight_values;  ///< for `given`, one a modality

@@ -1,6 +1,10 @@
 #include <dream/backend/algebra.hpp>
 
+#include <algorithm>
 #include <cmath>
+#include <initializer_list>
+#include <limits>
+#include <vector>
 
 #include "ops/inputs.hpp"
 #include "support/catch.hpp"
@@ -60,6 +64,59 @@ TEST_CASE("Rows are normalised to length 1, tiny and huge ones too, and zero row
   CHECK(std::equal(x.data(), x.data() + x.size(), y.data()));
 }
 
+TEST_CASE("Rows of extreme norm become unit rows too, and others keep the bits of the plain formula") {
+  const auto check = [](auto zero, std::initializer_list<double> magnitudes) {
+    using T = decltype(zero);
+    Context<Cpu> context(2);
+    const index_t cols = 19;
+    const auto pattern = random_matrix<T>(1, cols, 3);
+    double squares = 0;
+    for (index_t j = 0; j < cols; ++j)
+      squares += static_cast<double>(pattern(0, j)) * static_cast<double>(pattern(0, j));
+    for (const double magnitude : magnitudes) {
+      Matrix<T, Cpu> x(2, cols), y(2, cols), dy(2, cols), dx(2, cols);
+      for (index_t j = 0; j < cols; ++j) {
+        x(0, j) = static_cast<T>(magnitude * static_cast<double>(pattern(0, j)));
+        x(1, j) = pattern(0, j);
+      }
+      Array<T, Cpu> inverse(2);
+      normalise_rows<T>(context, x.view(), y.view(), inverse.view());
+      // Subnormal numbers have few digits.
+      const double digits = std::max(4.0 * std::numeric_limits<T>::epsilon(),
+                                     2 * static_cast<double>(std::numeric_limits<T>::denorm_min()) / magnitude);
+      for (index_t j = 0; j < cols; ++j) {
+        INFO(magnitude << " at " << j);
+        REQUIRE(std::abs(static_cast<double>(y(0, j)) - static_cast<double>(pattern(0, j)) / std::sqrt(squares)) <=
+                digits);
+        REQUIRE(y(1, j) == pattern(0, j) * static_cast<T>(1 / std::sqrt(squares)));
+      }
+      REQUIRE((inverse[0] > 0 && std::isfinite(inverse[0])));
+      const double expected = std::min(1 / magnitude / std::sqrt(squares), double{std::numeric_limits<T>::max()});
+      REQUIRE(std::abs(static_cast<double>(inverse[0]) / expected - 1) <
+              std::max(100 * digits, 2 * static_cast<double>(std::numeric_limits<T>::denorm_min()) / expected));
+      // The gradient across the row is about 1 / |x|: too large for a number perhaps, but not NaN.
+      dy.fill(0);
+      normalise_rows_backward<T>(context, T{3}, y.view(), inverse.view(), dy.view(), T{0}, dx.view());
+      for (index_t j = 0; j < cols; ++j) REQUIRE(dx(0, j) == T{0});
+      normalise_rows<T>(context, x.view(), x.view(), inverse.view());  // in place
+      REQUIRE(std::equal(x.data(), x.data() + x.size(), y.data()));
+    }
+    // What is not finite stays visible.
+    Matrix<T, Cpu> x(2, 3), y(2, 3);
+    x.fill(1);
+    x(0, 1) = std::numeric_limits<T>::quiet_NaN();
+    x(1, 1) = std::numeric_limits<T>::infinity();
+    Array<T, Cpu> inverse(2);
+    normalise_rows<T>(context, x.view(), y.view(), inverse.view());
+    REQUIRE(std::isnan(y(0, 1)));
+    REQUIRE(std::isnan(y(1, 1)));
+    REQUIRE(inverse[0] == T{0});
+    REQUIRE(inverse[1] == T{0});
+  };
+  check(0.0f, {1e-44, 1e-40, 1e-38, 1e-25, 1e25, 3e37, 1e38});
+  check(0.0, {1e-320, 1e-310, 1e-200, 1e-160, 1e-150, 1e150, 1e160, 1e307, 5e307});
+}
+
 TEST_CASE("axpby reads y only when beta is not 0") {
   Context<Cpu> context(2);
   const auto x = random_matrix(600, 3, 1);
@@ -73,7 +130,7 @@ TEST_CASE("axpby reads y only when beta is not 0") {
   REQUIRE_ERROR(axpby<double>(context, 1.0, x.view(), 0.0, other.view()), "x is 600 x 3, y is 600 x 2");
 }
 
-TEST_CASE("The vectorised exponential agrees with the library's and stays finite at the ends of the range") {
+TEST_CASE("The vectorised exponential agrees with the library's wherever a value stands") {
   for (const std::int64_t count : {1, 3, 16, 17, 1000}) {
     std::vector<float> x, expected;
     for (std::int64_t k = 0; k < count; ++k) {
@@ -84,8 +141,35 @@ TEST_CASE("The vectorised exponential agrees with the library's and stays finite
     exponential(x.data(), count);
     for (std::size_t k = 0; k < x.size(); ++k) REQUIRE(std::abs(x[k] / expected[k] - 1) < 1e-6f);
   }
-  std::vector<float> ends(20, -1000.0f);
-  ends[3] = 1000.0f;
-  exponential(ends.data(), 20);
-  for (const float v : ends) REQUIRE((v >= 0 && !std::isnan(v)));
+  for (int k = 0; k < 100; ++k) {  // one value everywhere: the last bit may differ, no more
+    std::vector<float> same(41, 0.06f * static_cast<float>(k) - 3.0f);
+    exponential(same.data() + 1, 40);
+    for (std::size_t j = 2; j < 41; ++j) REQUIRE(std::abs(same[j] / same[1] - 1) < 3e-7f);
+  }
+}
+
+TEST_CASE("The vectorised exponential beyond the range is as good as 0 or infinite, and NaN for NaN only") {
+  const auto check = [](auto zero) {
+    using T = decltype(zero);
+    for (const std::size_t count : {1, 7, 16, 40})
+      for (std::size_t at = 0; at < count; ++at) {
+        std::vector<T> x(count, T{1});
+        for (const T big : {T{1000}, std::numeric_limits<T>::max(), std::numeric_limits<T>::infinity()}) {
+          x.assign(count, T{1});
+          x[at] = big;
+          exponential(x.data(), static_cast<std::int64_t>(count));
+          REQUIRE(x[at] > std::numeric_limits<T>::max() / 2);
+          x.assign(count, T{1});
+          x[at] = -big;
+          exponential(x.data(), static_cast<std::int64_t>(count));
+          REQUIRE((x[at] >= 0 && x[at] < 2 * std::numeric_limits<T>::min()));
+        }
+        x.assign(count, T{1});
+        x[at] = std::numeric_limits<T>::quiet_NaN();
+        exponential(x.data(), static_cast<std::int64_t>(count));
+        for (std::size_t j = 0; j < count; ++j) REQUIRE(std::isnan(x[j]) == (j == at));
+      }
+  };
+  check(0.0f);
+  check(0.0);
 }

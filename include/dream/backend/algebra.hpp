@@ -2,12 +2,15 @@
 // Sums over many rows are taken in fixed pieces, added in order.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include <Eigen/Core>
 
 #include <dream/backend/gemm.hpp>
 #include <dream/backend/matrix.hpp>
+#include <dream/backend/row_norm.hpp>
 
 namespace dream {
 
@@ -26,7 +29,8 @@ double ordered_sum(Context<Cpu>& context, std::int64_t count, std::int64_t piece
   return sum;
 }
 
-/// x[i] = exp(x[i]), with Eigen's vectorised exponential, which keeps results finite and above zero.
+/// x[i] = exp(x[i]), with Eigen's vectorised exponential: NaN only for NaN, 0 or infinite where the result leaves the
+/// range. The last bit may depend on the place in the array, as the places at its ends are not computed in vectors.
 template <class T>
 void exponential(T* x, std::int64_t count) {
   Eigen::Map<Eigen::Array<T, Eigen::Dynamic, 1>> a(x, count);
@@ -88,16 +92,24 @@ double dot(Context<Cpu>& context, MatrixView<const T> x, MatrixView<const T> y) 
   });
 }
 
-/// inverse[i] = 1 / |row i of x|, 0 for a zero row.
+/// inverse[i] = 1 / |row i of x|, 0 for a zero row and for one with a value that is not finite; at most the largest
+/// number, for rows too short for their inverse.
 template <class T>
 void inverse_row_norms(Context<Cpu>& context, MatrixView<const T> x, VectorView<T> inverse) {
   DREAM_EXPECT(inverse.size == x.rows, "inverse_row_norms: ", inverse.size, " places for ", x.rows, " rows");
+  // Squares below this lose digits.
+  constexpr double least = std::numeric_limits<double>::min() / std::numeric_limits<double>::epsilon();
   context.parallel_blocks(x.rows, 256, [&](std::int64_t begin, std::int64_t end) {
     for (index_t i = static_cast<index_t>(begin); i < end; ++i) {
       const T* row = x.row(i);
       double sum = 0;
       for (index_t j = 0; j < x.cols; ++j) sum += static_cast<double>(row[j]) * static_cast<double>(row[j]);
-      inverse[i] = sum > 0 ? static_cast<T>(1 / std::sqrt(sum)) : T{0};
+      double found = 1 / std::sqrt(sum);
+      if (!(sum >= least && std::isfinite(sum))) [[unlikely]] {
+        const cpu::RowNorm<T> norm = cpu::row_norm(row, x.cols);
+        found = norm.scale > 0 ? norm.scale / static_cast<double>(norm.largest) : 0.0;
+      }
+      inverse[i] = static_cast<T>(std::min(found, static_cast<double>(std::numeric_limits<T>::max())));
     }
   });
 }
@@ -107,8 +119,15 @@ template <class T>
 void normalise_rows(Context<Cpu>& context, MatrixView<const T> x, MatrixView<T> y, VectorView<T> inverse) {
   inverse_row_norms(context, x, inverse);
   context.parallel_blocks(x.rows, 256, [&](std::int64_t begin, std::int64_t end) {
-    for (index_t i = static_cast<index_t>(begin); i < end; ++i)
-      for (index_t j = 0; j < x.cols; ++j) y(i, j) = x(i, j) * inverse[i];
+    for (index_t i = static_cast<index_t>(begin); i < end; ++i) {
+      const T v = inverse[i];
+      if (v == T{0} || (v >= std::numeric_limits<T>::min() && v < std::numeric_limits<T>::max())) [[likely]] {
+        for (index_t j = 0; j < x.cols; ++j) y(i, j) = x(i, j) * v;
+      } else {  // the inverse has too few digits, or is beyond the range
+        const cpu::RowNorm<T> norm = cpu::row_norm(x.row(i), x.cols);
+        for (index_t j = 0; j < x.cols; ++j) y(i, j) = norm.unit(x(i, j));
+      }
+    }
   });
 }
 
@@ -122,7 +141,8 @@ void normalise_rows_backward(Context<Cpu>& context, T alpha, MatrixView<const T>
       T* out = dx.row(i);
       T along = 0;
       for (index_t j = 0; j < y.cols; ++j) along += yi[j] * di[j];
-      const T scale = alpha * inverse[i];
+      constexpr T most = std::numeric_limits<T>::max();
+      const T scale = std::clamp(alpha * inverse[i], -most, most);  // infinite, it would turn zeros into NaN
       for (index_t j = 0; j < y.cols; ++j) {
         const T g = scale * (di[j] - yi[j] * along);
         out[j] = beta == T{0} ? g : g + beta * out[j];

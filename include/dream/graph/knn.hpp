@@ -14,6 +14,7 @@
 
 #include <dream/backend/gemm.hpp>
 #include <dream/backend/matrix.hpp>
+#include <dream/backend/row_norm.hpp>
 #include <dream/backend/selection.hpp>
 
 namespace dream {
@@ -134,18 +135,8 @@ Matrix<T, Cpu> unit_rows(Context<Cpu>& context, MatrixView<const T> x) {
   const MatrixView<T> view = out.view();
   context.parallel_blocks(x.rows, 64, [&](std::int64_t begin, std::int64_t end) {
     for (index_t i = static_cast<index_t>(begin); i < end; ++i) {
-      // First by the largest magnitude, so that the squares neither overflow nor vanish.
-      T largest = 0;
-      for (index_t j = 0; j < x.cols; ++j) largest = std::max(largest, std::abs(x(i, j)));
-      double sum = 0;
-      for (index_t j = 0; largest > 0 && j < x.cols; ++j) {
-        const double v = static_cast<double>(x(i, j)) / static_cast<double>(largest);
-        sum += v * v;
-      }
-      const double scale = sum > 0 ? 1.0 / std::sqrt(sum) : 0.0;
-      for (index_t j = 0; j < x.cols; ++j)
-        view(i, j) =
-            sum > 0 ? static_cast<T>(static_cast<double>(x(i, j)) / static_cast<double>(largest) * scale) : T{0};
+      const cpu::RowNorm<T> norm = cpu::row_norm(x.row(i), x.cols);
+      for (index_t j = 0; j < x.cols; ++j) view(i, j) = norm.scale > 0 ? norm.unit(x(i, j)) : T{0};
     }
   });
   return out;
@@ -195,7 +186,7 @@ Neighbours<T> nearest_neighbours(Context<Cpu>& context, MatrixView<const T> x, c
 }
 
 /// The graph of neighbour lists: S_ij = s_ij / sqrt(r_i r_j) with r_i the sum of row i's kept values, 0 where r_i or
-/// r_j is not positive (spec section 2). Binary: every kept value is 1 first, zero rows' 0. Not symmetrised.
+/// r_j is not positive (docs/components.md, 2). Binary: every kept value is 1 first, zero rows' 0. Not symmetrised.
 template <class T>
 Csr<T, Cpu> knn_weights(Context<Cpu>& context, const Neighbours<T>& neighbours, KnnWeights weights) {
   Csr<T, Cpu> graph;

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <string>
 #include <vector>
 
 #include <dream/core/random.hpp>
@@ -57,6 +58,19 @@ TEST_CASE("A row's selection equals sorting it, in pieces of any size, with many
           REQUIRE(selection.finish(0) == 0);
         }
       }
+}
+
+TEST_CASE("More places than a selection can count are an error, not a wrong size") {
+  RowSelection<float> selection;
+  for (const index_t k : {1073741821, 1200000000, 2147483647, 0, -1})
+    REQUIRE_ERROR(selection.reset(1, k), "selection: 1 rows, k " + std::to_string(k));
+  REQUIRE_ERROR(selection.reset(-1, 5), "selection: -1 rows, k 5");
+  selection.reset(0, 1073741820);
+  REQUIRE(selection.k() == 1073741820);
+  const float values[] = {3, 1, 2};
+  selection.reset(1, 1000000);
+  selection.offer_row(0, values, 3, 0);
+  require_same(selection, 0, reference({3, 1, 2}, 3));
 }
 
 TEST_CASE("Offering columns, in any order of the columns, selects the same as offering rows") {

@@ -112,6 +112,31 @@ TEST_CASE("Both relation graphs together equal the two made apart, whatever the 
   require_same_graph(graphs.user, direct.user, 1e-12);
 }
 
+TEST_CASE("The user graph does not depend on the scale of the features, in whatever way it is made") {
+  Context<Cpu> context(2);
+  const index_t users = 120, items = 20, cols = 300;  // few items: the automatic way is the Gram matrix
+  const auto unscaled = reference::random_matrix<float>(items, cols, 8);
+  // Different numbers of times an item: nearest users do not tie.
+  Pairs pairs = random_pairs(users, items, 700, 9);
+  const auto r = interaction_matrix<float>(context, pairs, users, items);
+  const auto mean = user_mean_operator(context, r.view());
+  const auto expected = user_graph<float>(context, unscaled.view(), mean.view(),
+                                          {.user = {.k = 5}, .similarity = UserSimilarity::direct});
+  std::int64_t joined = 0;
+  for (std::int64_t e = 0; e < expected.entries(); ++e) joined += expected.values[e] != 0;
+  REQUIRE(joined == expected.entries());
+  for (const float scale : {1.0f, 0x1p-70f, 0x1p-90f, 0x1p66f, 0x1p100f}) {
+    Matrix<float, Cpu> features(items, cols);
+    for (std::int64_t e = 0; e < features.size(); ++e) features.data()[e] = scale * unscaled.data()[e];
+    for (const UserSimilarity way : {UserSimilarity::automatic, UserSimilarity::direct, UserSimilarity::gram}) {
+      const RelationOptions options{.item = {.k = 4}, .user = {.k = 5}, .similarity = way};
+      INFO("scale " << scale << ", way " << static_cast<int>(way));
+      require_same_graph(expected, user_graph<float>(context, features.view(), mean.view(), options), 1e-5);
+      require_same_graph(expected, relation_graphs<float>(context, features.view(), mean.view(), options).user, 1e-5);
+    }
+  }
+}
+
 TEST_CASE("Users without items, and users whose items cancel, keep only themselves with weight 0") {
   Context<Cpu> context(2);
   Matrix<float, Cpu> features(3, 2);

@@ -72,12 +72,14 @@ class RowSelection {
   RowSelection() = default;
   RowSelection(index_t rows, index_t k) { reset(rows, k); }
 
-  /// Empties the selection and sizes it; memory: rows x about 2k candidates.
+  /// Empties the selection and sizes it; memory: rows x about 2k candidates. k is at most 2^30 - 4.
   void reset(index_t rows, index_t k) {
-    DREAM_EXPECT(rows >= 0 && k >= 1, "selection: ", rows, " rows, k ", k);
+    const std::int64_t capacity = (std::max(2 * std::int64_t{k}, std::int64_t{k} + 32) + 7) / 8 * 8;
+    DREAM_EXPECT(rows >= 0 && k >= 1 && capacity <= std::numeric_limits<index_t>::max(), "selection: ", rows,
+                 " rows, k ", k);
     rows_ = rows;
     k_ = k;
-    capacity_ = (std::max<index_t>(2 * k, k + 32) + 7) / 8 * 8;
+    capacity_ = static_cast<index_t>(capacity);
     candidates_.resize(std::int64_t{rows} * capacity_);
     counts_.assign(static_cast<std::size_t>(rows), 0);
     bound_indices_.assign(static_cast<std::size_t>(rows), std::numeric_limits<index_t>::max());

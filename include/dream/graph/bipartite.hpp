@@ -20,8 +20,8 @@ Csr<T, Cpu> interaction_matrix(Context<Cpu>& context, const Pairs& pairs, index_
   return csr_from_triplets<T>(context, users, items, pairs.user, pairs.item, {}, Duplicates::keep_first);
 }
 
-/// Rn = D_U^-1/2 R D_I^-1/2 (users x items), D the numbers of entries of rows and columns, 0^-1/2 := 0 (spec:
-/// LightGCN).
+/// Rn = D_U^-1/2 R D_I^-1/2 (users x items), D the numbers of entries of rows and columns, 0^-1/2 := 0
+/// (docs/components.md, 1).
 template <class T>
 Csr<T, Cpu> normalised(Context<Cpu>& context, CsrView<T> interactions) {
   Csr<T, Cpu> out = clone(interactions);

@@ -1,5 +1,5 @@
 // The user-user graph of shared interactions: rows of R R^T, the k largest counts, softmax of the counts as weights
-// (spec section 2, option).
+// (docs/components.md, 2, option).
 #pragma once
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// Both relation graphs of a modality (spec section 2): item-item on the features F, user-user on the mean features
-// f_u = mean of F over the user's items.
+// Both relation graphs of a modality (docs/components.md, 2): item-item on the features F, user-user on the mean
+// features f_u = mean of F over the user's items.
 //
 // With M the averaging operator (users x items), f_u . f_v = (M K M^T)_uv, K = F F^T. Users have few items and features
 // many columns, so once K is there a similarity of two users costs as many additions as one of them has items, where
@@ -25,7 +25,7 @@ namespace dream {
 enum class UserSimilarity {
   automatic,  ///< the way with fewer operations, `gram` only within the budget
   direct,     ///< nearest_neighbours on the mean features: memory O(N k + block) beside these
-  gram,       ///< through K = F F^T: memory O(items^2)
+  gram,       ///< through K = F F^T: memory O(items^2); direct where norms of items are so extreme that K is lost
 };
 
 struct RelationOptions {
@@ -107,8 +107,8 @@ std::vector<T> inverse_mean_norms(Context<Cpu>& context, MatrixView<const T> gra
 
 /// The k nearest users by cosine of mean features, from the inner products K of the items and the averaging operator.
 ///
-/// A piece of 32 users: G = M_piece K, laid out with the 32 values of an item together; then every user v in turn adds
-/// up the few rows of G that belong to its items, and the 32 sums meet the 32 bounds. Users with equal items tie
+/// A piece of 16 users: G = M_piece K, laid out with the 16 values of an item together; then every user v in turn adds
+/// up the few rows of G that belong to its items, and the 16 sums meet the 16 bounds. Users with equal items tie
 /// exactly.
 template <class T>
 Neighbours<T> nearest_users(Context<Cpu>& context, MatrixView<const T> gram, CsrView<T> mean, index_t k) {
@@ -187,9 +187,10 @@ Csr<T, Cpu> user_graph(Context<Cpu>& context, MatrixView<const T> features, CsrV
   const double sparse = 8.0 * entries * (2.0 * users + 2.0 * items);
   const double through_gram = sparse + (gram.empty() ? items * items * dim : 0.0);
   const bool fits = items * items * sizeof(T) <= static_cast<double>(options.gram_bytes);
-  const bool use_gram =
+  const bool wanted =
       options.similarity == UserSimilarity::gram || (options.similarity == UserSimilarity::automatic &&
                                                      (fits || !gram.empty()) && through_gram < users * users * dim);
+  const bool use_gram = wanted && detail::norms_are_moderate(detail::inverse_norms(context, features));
   Matrix<T, Cpu> own;
   if (use_gram) {
     if (gram.empty()) {

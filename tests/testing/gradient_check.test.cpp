@@ -20,7 +20,9 @@ enum class Fault {
   unwritten_gradient,
   outside,
   threads,
-  state
+  state,
+  order,
+  workspace
 };
 
 struct Product {
@@ -40,8 +42,17 @@ struct Product {
   }
   void backward(Context<Cpu>&, MatrixView<const double> x, MatrixView<const double> w, MatrixView<const double>,
                 MatrixView<const double> dy, GradView<double> dx, GradView<double> dw) {
+    if (fault == Fault::order && dw.wanted()) write(dw, dy, x, true);
+    if (fault == Fault::workspace && dw.wanted() && dw.beta != 0 && dx.wanted() && dx.beta == 0) {
+      // Keeps what dw adds to while dx is written, which is wrong where that is dx.
+      Matrix<double, Cpu> kept(dw.view.rows, dw.view.cols);
+      for (index_t i = 0; i < kept.rows(); ++i) std::copy_n(dw.view.row(i), kept.cols(), kept.view().row(i));
+      write(dx, dy, w, true);
+      for (index_t i = 0; i < kept.rows(); ++i) std::copy_n(kept.view().row(i), kept.cols(), dw.view.row(i));
+      return write(dw, dy, x, true);
+    }
     if (dx.wanted()) write(dx, dy, w, dw.wanted());
-    if (dw.wanted()) write(dw, dy, x, true);
+    if (fault != Fault::order && dw.wanted()) write(dw, dy, x, true);
     if (fault == Fault::outside && dw.wanted()) dw.view(0, dw.view.cols) = 0;
   }
   void write(GradView<double> g, MatrixView<const double> dy, MatrixView<const double> other, bool both) const {
@@ -61,6 +72,7 @@ struct Product {
 /// The same for any number of inputs: y = sum of squares of all inputs, 1 x 1.
 struct Squares {
   bool skips_last = false;
+  bool from_last = false;
 
   Shape shape(std::span<const MatrixView<const double>>) const { return {1, 1}; }
   void forward(Context<Cpu>&, std::span<const MatrixView<const double>> x, MatrixView<double> y) const {
@@ -71,7 +83,8 @@ struct Squares {
   }
   void backward(Context<Cpu>&, std::span<const MatrixView<const double>> x, MatrixView<const double>,
                 MatrixView<const double> dy, std::span<const GradView<double>> dx) const {
-    for (std::size_t k = 0; k < x.size(); ++k) {
+    for (std::size_t n = 0; n < x.size(); ++n) {
+      const std::size_t k = from_last ? x.size() - 1 - n : n;
       if (!dx[k].wanted()) continue;
       const double scale = skips_last && k + 1 == x.size() ? 0.0 : 2 * dy(0, 0);
       for (index_t i = 0; i < x[k].rows; ++i)
@@ -104,6 +117,8 @@ TEST_CASE("The op check passes a correct op and names every planted fault") {
       {Fault::outside, "writes outside the gradient of input 1"},
       {Fault::threads, "other bits the second time, on 2 threads"},
       {Fault::state, "other bits the second time"},
+      {Fault::order, "with one value as inputs 0 and 1 its gradient is not the sum of both"},
+      {Fault::workspace, "with one value as inputs 0 and 1 its gradient is not the sum of both"},
   };
   for (const auto& [fault, text] : expected) {
     const OpReport report = check(fault);
@@ -120,6 +135,12 @@ TEST_CASE("The op check takes ops on any number of inputs, and inputs that need 
   CHECK_FALSE(check_op(bad, {a.view(), b.view(), c.view()}).ok());
   CHECK(check_op(bad, {a.view(), b.view(), c.view()}, {.differentiable = {true, true, false}}).ok());
   REQUIRE_ERROR(check_op(good, {}), "no inputs");
+  CHECK(check_op(good, {a.view(), a.view(), b.view(), a.view()}).ok());  // equal shapes
+  Squares backwards{false, true};
+  CHECK(check_op(backwards, {a.view(), b.view()}).ok());
+  const OpReport order = check_op(backwards, {a.view(), b.view(), a.view()});
+  CHECK(order.text().find("with one value as inputs 0 and 2") != std::string::npos);
+  CHECK(check_op(backwards, {a.view(), a.view()}, {.differentiable = {true, false}}).ok());
   Product product;
   REQUIRE_ERROR(check_op(product, {a.view()}), "takes 2 inputs, not 1");
 }

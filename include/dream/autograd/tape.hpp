@@ -6,6 +6,8 @@
 //   void backward(Context<B>&, in..., MatrixView<const T> out, MatrixView<const T> d_out, GradView<T>... d_in);
 // where every `in` is a MatrixView<const T>. What backward needs besides, the op keeps as members. An op that takes any
 // number of inputs has std::span<const MatrixView<const T>> for `in...` and std::span<const GradView<T>> for `d_in...`.
+// backward writes the gradients in the order of the inputs: those of a value that is an input twice share a buffer, in
+// which the first one finds beta = 0 and the second one adds to it. check_op (testing/gradient_check.hpp) checks an op.
 //
 // The tape is rebuilt every step; clear() keeps all buffers, so training allocates in its first step only. Gradients
 // are not zero-filled: the first writer is told beta = 0, later ones beta = 1.
@@ -114,7 +116,8 @@ class Tape {
     DREAM_EXPECT(at(x).uses == 0 && !at(x).is_input && !at(x).is_split,
                  "tape: a value can be split only once and before any other use of it");
     for (std::size_t i = 0; i < N; ++i) {
-      DREAM_EXPECT(first + counts[i] <= at(x).value.rows, "tape: pieces have more rows than the ", shape(at(x).value),
+      DREAM_EXPECT(counts[i] >= 0, "tape: a piece cannot have ", counts[i], " rows");
+      DREAM_EXPECT(counts[i] <= at(x).value.rows - first, "tape: pieces have more rows than the ", shape(at(x).value),
                    " that is split");
       Node& node = add_node();
       node.value = at(x).value.middle_rows(first, counts[i]);
@@ -131,7 +134,7 @@ class Tape {
   }
 
   MatrixView<const T> value(Var x) const { return at(x).value; }
-  /// The gradient of the last backward() with respect to x; empty where none was needed.
+  /// The gradient of the last backward() with respect to x; empty where it needed none.
   MatrixView<const T> gradient(Var x) const { return at(x).gradient; }
   bool needs_gradient(Var x) const { return at(x).needs_gradient; }
 
@@ -139,7 +142,11 @@ class Tape {
   void backward(Var loss) {
     DREAM_EXPECT(at(loss).value.rows == 1 && at(loss).value.cols == 1, "backward starts at a 1 x 1 loss, not at ",
                  shape(at(loss).value));
-    for (std::size_t i = 0; i < size_; ++i) nodes_[i]->written = false;
+    for (std::size_t i = 0; i < size_; ++i) {
+      Node& node = *nodes_[i];
+      node.written = false;
+      if (!node.is_input) node.gradient = {};
+    }
     if (at(loss).needs_gradient) {
       prepare_gradient(at(loss));
       at(loss).gradient(0, 0) = T{1};
@@ -160,10 +167,11 @@ class Tape {
   /// Forgets the step and keeps the buffers.
   void clear() { size_ = 0; }
 
-  /// Bytes that the tape's values and gradients occupy.
+  /// Bytes of the memory that the tape holds for values and gradients.
   std::int64_t bytes() const {
     std::int64_t total = 0;
-    for (const auto& node : nodes_) total += (node->value_memory.size() + node->gradient_memory.size()) * sizeof(T);
+    for (const auto& node : nodes_)
+      total += (node->value_memory.capacity() + node->gradient_memory.capacity()) * sizeof(T);
     return total;
   }
 

@@ -155,6 +155,7 @@ class OpCheck {
     expect(same(gradients, backward(one, out, wanted_, 0.0, nullptr)), "a second backward gives other bits");
     check_adding(one, out, gradients);
     check_unwanted(one, out, gradients);
+    check_same_value_twice(one, shape);
     for (Context<Cpu>* context : {&one, &two, &three}) {
       const GuardedMatrix again = forward(*context, shape);
       expect(again.same_bits(out), "forward gives other bits the second time, on ", context->threads(), " threads");
@@ -191,9 +192,14 @@ class OpCheck {
     return out;
   }
 
+  /// Inputs whose gradients go to the first one's buffer.
+  struct Shared {
+    std::size_t first = 0, second = 0;
+  };
+
   // Gradient buffers start as NaN where beta is 0, as `start` where it is 1.
   Gradients backward(Context<Cpu>& context, const GuardedMatrix& out, const std::vector<bool>& wanted, double beta,
-                     const Gradients* start) const {
+                     const Gradients* start, Shared shared = {}) const {
     Gradients buffers;
     std::vector<GradView<double>> grads;
     for (std::size_t i = 0; i < inputs_.size(); ++i) {
@@ -202,6 +208,7 @@ class OpCheck {
     }
     for (std::size_t i = 0; i < inputs_.size(); ++i)
       grads.push_back(wanted[i] ? GradView<double>{buffers[i].view(), beta, true} : GradView<double>{});
+    if (shared.first != shared.second) grads[shared.second] = {buffers[shared.first].view(), 1.0, true};
     const In value = out.view(), d_value = std::as_const(*d_out_).view();
     with_inputs([&](auto&&... in) {
       constexpr std::size_t arity = op_arity<Operation>();
@@ -257,6 +264,31 @@ class OpCheck {
           if (wanted[i])
             expect(some[i].same_bits(gradients[i]), "the gradient of input ", i, " changes when ",
                    alone ? "no other is wanted" : concat("that of input ", chosen, " is not wanted"));
+      }
+  }
+
+  // One value as two inputs: the second gradient adds to the first one's, in the order of the inputs.
+  void check_same_value_twice(Context<Cpu>& context, Shape shape) {
+    for (std::size_t j = 1; j < inputs_.size(); ++j)
+      for (std::size_t i = 0; i < j; ++i) {
+        if (!wanted_[i] || !wanted_[j] || views_[i].rows != views_[j].rows || views_[i].cols != views_[j].cols)
+          continue;
+        const In own = views_[j];
+        views_[j] = views_[i];
+        const GuardedMatrix out = forward(context, shape);
+        const Gradients apart = backward(context, out, wanted_, 0.0, nullptr);
+        const GuardedMatrix together = std::move(backward(context, out, wanted_, 0.0, nullptr, {i, j})[i]);
+        double worst = 0, scale = 1;
+        for (index_t r = 0; r < own.rows; ++r)
+          for (index_t c = 0; c < own.cols; ++c) {
+            const double expected = apart[i].view()(r, c) + apart[j].view()(r, c);
+            const double difference = std::abs(together.view()(r, c) - expected);
+            scale = std::max(scale, std::abs(expected));
+            worst = std::max(worst, difference == difference ? difference : std::numeric_limits<double>::infinity());
+          }
+        expect(worst <= 1e-12 * scale, "with one value as inputs ", i, " and ", j,
+               " its gradient is not the sum of both (is the second written before the first?): off by ", worst);
+        views_[j] = own;
       }
   }
 
@@ -346,9 +378,9 @@ class OpCheck {
 }  // namespace detail
 
 /// Checks an op on Cpu in double with these inputs: results and gradients are written completely and nowhere else,
-/// beta 0 reads nothing and beta 1 adds, unwanted gradients are left alone and change no other, inputs stay, every run
-/// on 1, 2 and 3 threads gives the same bits, and every gradient agrees with finite differences.
-/// The op's constants and row selections are set before.
+/// beta 0 reads nothing and beta 1 adds, unwanted gradients are left alone and change no other, a value that is two
+/// inputs of equal shape gets the sum of both gradients, inputs stay, every run on 1, 2 and 3 threads gives the same
+/// bits, and every gradient agrees with finite differences. The op's constants and row selections are set before.
 template <class Operation>
 OpReport check_op(Operation& op, const std::vector<MatrixView<const double>>& inputs,
                   const OpCheckOptions& options = {}) {

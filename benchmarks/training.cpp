@@ -163,13 +163,14 @@ int measure(std::map<std::string, std::string> given) {
   std::vector<double> evaluation;
   double recall = 0;
   used = processor_seconds();
-  const int evaluations = std::max(1, number("evaluations", 3));
+  const int evaluations = number("evaluations", 3);
   for (int r = 0; r < evaluations; ++r)
     evaluation.push_back(seconds_of([&] {
       const auto vectors = trainer.represent();
       recall = trainer.evaluate_vectors(vectors[0], vectors[1], Split::valid).at("recall@20");
     }));
-  const double evaluation_processor = (processor_seconds() - used) / evaluations;
+  const double evaluation_processor = (processor_seconds() - used) / std::max(1, evaluations);
+  if (evaluations == 0) evaluation.push_back(0);
 
   std::printf(
       "{\"what\": \"dream\", \"users\": %d, \"items\": %d, \"train\": %lld, \"trainable\": %s, \"threads\": %d, "

@@ -122,7 +122,9 @@ void normalise_rows(Context<Cpu>& context, MatrixView<const T> x, MatrixView<T> 
     for (index_t i = static_cast<index_t>(begin); i < end; ++i) {
       const T v = inverse[i];
       if (v == T{0} || (v >= std::numeric_limits<T>::min() && v < std::numeric_limits<T>::max())) [[likely]] {
-        for (index_t j = 0; j < x.cols; ++j) y(i, j) = x(i, j) * v;
+        const T* from = x.row(i);
+        T* to = y.row(i);
+        for (index_t j = 0; j < x.cols; ++j) to[j] = from[j] * v;
       } else {  // the inverse has too few digits, or is beyond the range
         const cpu::RowNorm<T> norm = cpu::row_norm(x.row(i), x.cols);
         for (index_t j = 0; j < x.cols; ++j) y(i, j) = norm.unit(x(i, j));

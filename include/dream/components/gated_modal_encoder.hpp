@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cmath>
+#include <utility>
 
 #include <dream/autograd/tape.hpp>
 #include <dream/ops/dense.hpp>
@@ -38,10 +39,12 @@ class IdentityGate {
                 MatrixView<const T>, MatrixView<const T>, MatrixView<const T> dh, GradView<T> dx, GradView<T> de,
                 GradView<T> dw, GradView<T> db) {
     d_pre_.resize(x.rows, w.cols);
+    // de is written with the gate's gradient, before dx: where x and e are one value it comes first.
+    if (dx.wanted() && de.wanted() && dx.view.data == de.view.data) std::swap(dx.beta, de.beta);
     gate_backward<T>(context, e, gate_.view(), dh, d_pre_.view(), de);
+    if (dx.wanted()) gemm<T>(context, Op::none, Op::transpose, T{1}, d_pre_.view(), w, dx.beta, dx.view);
     if (dw.wanted()) gemm<T>(context, Op::transpose, Op::none, T{1}, x, d_pre_.view(), dw.beta, dw.view);
     if (db.wanted()) column_sums<T>(context, T{1}, d_pre_.view(), db.beta, db.view);
-    if (dx.wanted()) gemm<T>(context, Op::none, Op::transpose, T{1}, d_pre_.view(), w, dx.beta, dx.view);
   }
 
  private:

@@ -210,12 +210,11 @@ KernelReport check_kernels(Launches&& launches, const EmulatedOptions& options =
     ThreadOrder order;
     unsigned char poison;
   };
-  constexpr unsigned char nan = 0xFF, large = 0x5A, large_negative = 0xDA;
-  constexpr Run runs[] = {{ThreadOrder::forward, nan},
-                          {ThreadOrder::reverse, nan},
-                          {ThreadOrder::shuffled, nan},
-                          {ThreadOrder::forward, large},
-                          {ThreadOrder::forward, large_negative}};
+  // NaN swallows what is added to it, and so do large numbers; minima and maxima hide either sign, or small numbers.
+  constexpr unsigned char nan = 0xFF, large = 0x5A, large_negative = 0xDA, small = 0x40;
+  constexpr Run runs[] = {{ThreadOrder::forward, nan},   {ThreadOrder::reverse, nan},
+                          {ThreadOrder::shuffled, nan},  {ThreadOrder::forward, large},
+                          {ThreadOrder::forward, small}, {ThreadOrder::forward, large_negative}};
   KernelReport report;
   Context<Emulated> context(options);
   std::unique_ptr<KernelBuffers> first;

@@ -34,8 +34,8 @@
 
 #include <dream/core/view.hpp>
 
-#if defined(__CUDACC__)
-/// Unrolls the loop that follows in device code.
+#if defined(__CUDA_ARCH__)
+/// Unrolls the loop that follows in device code; the host compiler would not know the words.
 #define DREAM_UNROLL _Pragma("unroll")
 #else
 #define DREAM_UNROLL

@@ -6,6 +6,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -67,7 +68,7 @@ class UcontextSwitch {
 
  private:
   static void start(unsigned high, unsigned low) {
-    auto* self = reinterpret_cast<UcontextSwitch*>((std::uintptr_t{high} << 32) | low);
+    auto* self = std::bit_cast<UcontextSwitch*>((std::uintptr_t{high} << 32) | low);
     self->entry_(self->argument_);
   }
 
@@ -85,8 +86,9 @@ class StackSwitch {
   void prepare(std::byte* low, std::size_t bytes, void (*entry)(void*), void* argument) {
     argument_ = argument;
     // The stack as if `entry` had been called from nowhere: 8 bytes off a multiple of 16, return address 0.
-    auto* top =
-        reinterpret_cast<std::uintptr_t*>((reinterpret_cast<std::uintptr_t>(low) + bytes) & ~std::uintptr_t{15});
+    std::byte* end = low + bytes;
+    end -= reinterpret_cast<std::uintptr_t>(end) % 16;
+    auto* top = reinterpret_cast<std::uintptr_t*>(end);
     top -= 3;
     top[0] = reinterpret_cast<std::uintptr_t>(entry);
     top[1] = 0;  // rbp

@@ -19,6 +19,12 @@ template <class T>
 inline constexpr T lowest_value = std::numeric_limits<T>::has_infinity ? -std::numeric_limits<T>::infinity()
                                                                        : std::numeric_limits<T>::lowest();
 
+/// The larger; NaN where one is.
+template <class T>
+DREAM_HOST_DEVICE T larger(T a, T b) {
+  return a > b ? a : b >= a ? b : a + b;
+}
+
 /// A running log(sum exp(x)) that cannot overflow: `sum` of exp(x - max). Of no numbers at all: -inf, 0.
 template <class T>
 struct LogSumExp {
@@ -38,7 +44,7 @@ struct LogSumExp {
 template <class T>
 DREAM_HOST_DEVICE LogSumExp<T> combine(const LogSumExp<T>& a, const LogSumExp<T>& b) {
   using std::exp;
-  const T max = a.max > b.max || a.max != a.max ? a.max : b.max;
+  const T max = larger(a.max, b.max);
   const T scale_a = a.max == max ? T{1} : exp(a.max - max);
   const T scale_b = b.max == max ? T{1} : exp(b.max - max);
   return {max, a.sum * scale_a + b.sum * scale_b};
@@ -57,7 +63,6 @@ struct AddValues {
   }
 };
 
-/// The larger; NaN where one is.
 struct MaxValues {
   static constexpr bool symmetric = false;  // of 0 and -0
   template <class T>
@@ -66,7 +71,7 @@ struct MaxValues {
   }
   template <class T>
   DREAM_HOST_DEVICE T operator()(const T& a, const T& b) const {
-    return a > b || a != a ? a : b;
+    return larger(a, b);
   }
 };
 

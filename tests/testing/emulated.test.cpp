@@ -88,6 +88,31 @@ struct Rows {
   }
 };
 
+/// y += A x, a block a row, through far more shared memory than it needs.
+struct RowSums {
+  static constexpr int threads = 32;
+  struct Params {
+    CsrView<float> a;
+    VectorView<const float> x;
+    MatrixView<float> y;
+  };
+  struct Shared {
+    float far_away[25000];
+    float sum;
+  };
+  static int grid(const Params& p) { return p.a.rows; }
+  template <class Thread>
+  DREAM_HOST_DEVICE void operator()(const Thread& th, const Params& p, Shared& shared) const {
+    if (th.thread() == 0) {
+      shared.sum = 0;
+      for (std::int64_t k = p.a.offsets[th.block()]; k < p.a.offsets[th.block() + 1]; ++k)
+        shared.sum += p.a.values[k] * p.x[p.a.indices[k]];
+    }
+    th.sync();
+    if (th.thread() == 31) p.y(th.block(), 0) += shared.sum;
+  }
+};
+
 /// The message of the fault with which one block of a kernel ends.
 template <class Kernel>
 std::string fault(ThreadOrder order = ThreadOrder::forward, const EmulatedOptions& options = {}) {
@@ -247,6 +272,33 @@ TEST_CASE("A barrier that is missing between warps is found although one of them
   };
   std::vector<float> out(64);
   REQUIRE(mentions(check<On<64, body>>(numbers(64), out, 1), "threads reverse", "a barrier is missing"));
+}
+
+TEST_CASE("A warp that exchanges values through shared memory needs its barrier") {
+  constexpr auto right = [](const auto& th, const auto& p, auto& shared) {
+    float sum = 0;
+    for (int round = 0; round < 3; ++round) {
+      shared.values[th.thread()] = p.in[th.thread()] + static_cast<float>(round);
+      th.sync_warp();
+      sum += shared.values[th.thread() ^ 1];
+      th.sync_warp();
+    }
+    p.out[th.thread()] = sum;
+  };
+  constexpr auto missing = [](const auto& th, const auto& p, auto& shared) {
+    float sum = 0;
+    for (int round = 0; round < 3; ++round) {
+      shared.values[th.thread()] = p.in[th.thread()] + static_cast<float>(round);
+      th.sync_warp();
+      sum += shared.values[th.thread() ^ 1];
+    }
+    p.out[th.thread()] = sum;
+  };
+  const auto in = numbers(64);
+  std::vector<float> out(64);
+  REQUIRE(check<On<64, right>>(in, out, 1).text() == "");
+  for (std::size_t t = 0; t < 64; ++t) REQUIRE(out[t] == 3 * in[t ^ 1] + 3);
+  REQUIRE(mentions(check<On<64, missing>>(in, out, 1), "threads reverse", "a barrier is missing"));
 }
 
 TEST_CASE("A block's barrier reached at two lines is an error that names both") {
@@ -457,6 +509,62 @@ TEST_CASE("Misaligned loads and read-only loads of what the kernel writes are er
   };
   std::vector<float> out(32);
   REQUIRE(mentions(check<On<32, readonly>>(numbers(32), out, 1), "load_readonly() at", "that the kernel writes"));
+}
+
+TEST_CASE("Packs are loaded and stored whole, wherever a buffer begins") {
+  constexpr auto body = [](const auto& th, const auto& p, auto&) {
+    const Pack<float, 4> a = th.load_readonly(as_pack<4>(p.in.data + 4 * th.thread()));
+    const Pack<float, 4> b = th.load(as_pack<4>(p.out.data + 4 * th.thread()));
+    Pack<float, 2> ends{{a[0] + b[0], a[3] + b[3]}};
+    th.store(as_pack<2>(p.out.data + 4 * th.thread()) + 1, ends);
+    th.store(p.out.data + 4 * th.thread(), a[1]);
+  };
+  alignas(64) float in[260], out[260];
+  const auto values = numbers(260);
+  for (const int offset : {0, 4, 1}) {
+    std::copy(values.begin(), values.end(), in);
+    std::copy(values.rbegin(), values.rend(), out);
+    const KernelReport report = check_kernel<On<64, body>>([&](KernelBuffers& use) {
+      return InOut<float>{use.input(VectorView<const float>{in + offset, 256}),
+                          use.output(VectorView<float>{out + offset, 256}), 1};
+    });
+    if (offset == 1) {
+      REQUIRE(mentions(report, "load_readonly() at", "of 16 bytes from an address that is no multiple of 16"));
+      continue;
+    }
+    REQUIRE(report.text() == "");
+    for (std::size_t i = 0; i < 260; ++i) {
+      const auto o = static_cast<std::size_t>(offset);
+      const auto before = [&](std::size_t k) { return values[259 - k]; };
+      float expected = before(i);
+      if (i >= o && i < o + 256) {
+        const std::size_t first = o + (i - o) / 4 * 4;
+        if (i == first) expected = values[first + 1];
+        if (i == first + 2) expected = values[first] + before(first);
+        if (i == first + 3) expected = values[first + 3] + before(first + 3);
+      }
+      REQUIRE(out[i] == expected);
+    }
+  }
+}
+
+TEST_CASE("A sparse matrix is an input like others, and shared memory may exceed what is static on a GPU") {
+  static_assert(launch_shared_bytes<RowSums> == 100004 && launch_shared_bytes<Rows> == 0);
+  // Row 1 is empty.
+  const std::vector<std::int64_t> offsets = {0, 2, 2, 3};
+  const std::vector<index_t> indices = {0, 2, 1};
+  const std::vector<float> values = {2, 3, 4};
+  std::vector<float> out(6, 1.0f), x = {1, 10, 100};
+  const auto run = [&](CsrView<float> a) {
+    return check_kernel<RowSums>([&](KernelBuffers& use) {
+      return RowSums::Params{use.input(a), use.input(VectorView<float>{x.data(), 3}),
+                             use.output(MatrixView<float>{out.data(), 3, 1, 2})};
+    });
+  };
+  REQUIRE(run({3, 3, offsets.data(), indices.data(), values.data()}).text() == "");
+  REQUIRE(out == std::vector<float>{303, 1, 1, 1, 41, 1});
+  REQUIRE(run({0, 3, nullptr, nullptr, nullptr}).text() == "");
+  REQUIRE(out == std::vector<float>{303, 1, 1, 1, 41, 1});
 }
 
 TEST_CASE("Blocks that depend on each other are found") {

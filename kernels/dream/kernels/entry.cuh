@@ -198,7 +198,8 @@ __global__ __launch_bounds__(Kernel::threads) void kernel_entry(const __grid_con
     __shared__ Shared shared;
     Kernel{}(th, params, shared);
   } else {
-    extern __shared__ float4 launch_shared[];
+    static_assert(alignof(Shared) <= 128);
+    extern __shared__ __align__(128) unsigned char launch_shared[];
     Kernel{}(th, params, *reinterpret_cast<Shared*>(launch_shared));
   }
 }

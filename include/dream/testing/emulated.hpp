@@ -10,11 +10,13 @@
 // vote stands between a write and a read.
 #pragma once
 
-#include <atomic>
+#include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <numeric>
 #include <string>
 #include <utility>
@@ -24,6 +26,8 @@
 #include <dream/core/error.hpp>
 #include <dream/kernels/entry.cuh>
 #include <dream/testing/block_scheduler.hpp>
+#include <dream/testing/emulated_thread.hpp>
+#include <dream/testing/fiber.hpp>
 
 namespace dream {
 
@@ -44,50 +48,14 @@ struct EmulatedOptions {
 
 namespace detail {
 
-/// Memory from `begin` up to `end`.
-struct MemoryRange {
-  const std::byte* begin = nullptr;
-  const std::byte* end = nullptr;
-};
-
-/// What a running block is to its threads.
-struct EmulatedBlock {
-  BlockScheduler* scheduler = nullptr;
-  const std::vector<MemoryRange>* written = nullptr;
-  int block = 0;
-  int grid_blocks = 0;
-
-  /// The scheduler, reached through pointers: nvcc warns of calls from device code to host code, however unused.
-  std::uint64_t (*meet)(const EmulatedBlock&, int thread, Meeting, std::uint64_t value, int source,
-                        CallPlace) = &EmulatedBlock::meet_in_scheduler;
-  void (*check)(const EmulatedBlock&, int thread, const char* what, const void* p, std::size_t bytes,
-                std::size_t alignment, bool readonly, CallPlace) = &EmulatedBlock::check_access;
-  std::int32_t (*add_32)(std::int32_t*, std::int32_t) = &EmulatedBlock::add<std::int32_t>;
-  std::int64_t (*add_64)(std::int64_t*, std::int64_t) = &EmulatedBlock::add<std::int64_t>;
-  float (*add_float)(float*, float) = &EmulatedBlock::add<float>;
-  double (*add_double)(double*, double) = &EmulatedBlock::add<double>;
-
- private:
-  static std::uint64_t meet_in_scheduler(const EmulatedBlock& b, int thread, Meeting meeting, std::uint64_t value,
-                                         int source, CallPlace place) {
-    return b.scheduler->meet(thread, meeting, value, source, place);
-  }
-  static void check_access(const EmulatedBlock& b, int thread, const char* what, const void* p, std::size_t bytes,
-                           std::size_t alignment, bool readonly, CallPlace place) {
-    if (reinterpret_cast<std::uintptr_t>(p) % alignment != 0)
-      b.scheduler->fail_thread(thread, what, " at ", place.file, ":", place.line, " of ", bytes,
-                               " bytes from an address that is no multiple of ", alignment);
-    if (!readonly) return;
-    const auto* begin = static_cast<const std::byte*>(p);
-    for (const MemoryRange& range : *b.written)
-      if (begin < range.end && begin + bytes > range.begin)
-        b.scheduler->fail_thread(thread, what, " at ", place.file, ":", place.line,
-                                 " from memory that the kernel writes");
-  }
-  template <class T>
-  static T add(T* p, T value) {
-    return std::atomic_ref<T>(*p).fetch_add(value, std::memory_order_relaxed);
-  }
+/// A kernel without its type.
+struct EmulatedLaunch {
+  std::string kernel;
+  int grid = 0;
+  int threads = 0;
+  std::size_t shared_bytes = 0;
+  const void* params = nullptr;
+  void (*run_thread)(const EmulatedBlock& block, int thread, const void* params, void* shared) = nullptr;
 };
 
 /// The name of a type, for messages.
@@ -103,102 +71,6 @@ std::string type_name() {
 }
 
 }  // namespace detail
-
-/// A thread of an emulated block; the vocabulary is described in dream/kernels/entry.cuh.
-template <int Threads>
-class EmulatedThread {
- public:
-  /// Where a collective was called, for messages.
-  using Place = detail::CallPlace;
-
-  DREAM_HOST_DEVICE EmulatedThread(const detail::EmulatedBlock& block, int thread) : block_(block), thread_(thread) {}
-
-  DREAM_HOST_DEVICE int thread() const { return thread_; }
-  DREAM_HOST_DEVICE static constexpr int block_threads() { return Threads; }
-  DREAM_HOST_DEVICE int lane() const { return thread_ % warp_lanes; }
-  DREAM_HOST_DEVICE int warp() const { return thread_ / warp_lanes; }
-  DREAM_HOST_DEVICE int block() const { return block_.block; }
-  DREAM_HOST_DEVICE int grid_blocks() const { return block_.grid_blocks; }
-
-  DREAM_HOST_DEVICE void sync(Place place = Place::here()) const { meet(detail::Meeting::sync, 0, place); }
-  DREAM_HOST_DEVICE void sync_warp(Place place = Place::here()) const { meet(detail::Meeting::sync_warp, 0, place); }
-
-  template <Shuffled T>
-  DREAM_HOST_DEVICE T shfl(T value, int source_lane, Place place = Place::here()) const {
-    return exchange(detail::Meeting::shfl, value, source_lane, place);
-  }
-  template <Shuffled T>
-  DREAM_HOST_DEVICE T shfl_xor(T value, int mask, Place place = Place::here()) const {
-    return exchange(detail::Meeting::shfl_xor, value, lane() ^ mask, place);
-  }
-  template <Shuffled T>
-  DREAM_HOST_DEVICE T shfl_down(T value, int delta, Place place = Place::here()) const {
-    const bool inside = delta >= 0 && delta < warp_lanes;
-    const int source = inside && lane() + delta >= warp_lanes ? lane() : lane() + delta;
-    return exchange(detail::Meeting::shfl_down, value, inside ? source : delta, place);
-  }
-  DREAM_HOST_DEVICE bool any(bool predicate, Place place = Place::here()) const {
-    return meet(detail::Meeting::any, predicate, place) != 0;
-  }
-  DREAM_HOST_DEVICE bool all(bool predicate, Place place = Place::here()) const {
-    return meet(detail::Meeting::all, predicate, place) != 0;
-  }
-  DREAM_HOST_DEVICE std::uint32_t ballot(bool predicate, Place place = Place::here()) const {
-    return static_cast<std::uint32_t>(meet(detail::Meeting::ballot, predicate, place));
-  }
-  DREAM_HOST_DEVICE int popcount(std::uint32_t bits) const {
-    int count = 0;
-    for (; bits != 0; bits &= bits - 1) ++count;
-    return count;
-  }
-
-  template <class T>
-  DREAM_HOST_DEVICE T load(const T* p, Place place = Place::here()) const {
-    check("load()", p, false, place);
-    return *p;
-  }
-  template <class T>
-  DREAM_HOST_DEVICE void store(T* p, std::type_identity_t<T> value, Place place = Place::here()) const {
-    check("store()", p, false, place);
-    *p = value;
-  }
-  template <class T>
-  DREAM_HOST_DEVICE T load_readonly(const T* p, Place place = Place::here()) const {
-    check("load_readonly()", p, true, place);
-    return *p;
-  }
-  template <AtomicallyAdded T>
-  DREAM_HOST_DEVICE T atomic_add(T* p, std::type_identity_t<T> value, Place place = Place::here()) const {
-    check("atomic_add()", p, false, place);
-    if constexpr (std::is_same_v<T, float>) {
-      return block_.add_float(p, value);
-    } else if constexpr (std::is_same_v<T, double>) {
-      return block_.add_double(p, value);
-    } else if constexpr (sizeof(T) == 4) {  // signed and unsigned integers of a size may name each other's memory
-      return static_cast<T>(block_.add_32(reinterpret_cast<std::int32_t*>(p), static_cast<std::int32_t>(value)));
-    } else {
-      return static_cast<T>(block_.add_64(reinterpret_cast<std::int64_t*>(p), static_cast<std::int64_t>(value)));
-    }
-  }
-
- private:
-  DREAM_HOST_DEVICE std::uint64_t meet(detail::Meeting meeting, std::uint64_t value, Place place) const {
-    return block_.meet(block_, thread_, meeting, value, lane(), place);
-  }
-  template <class T>
-  DREAM_HOST_DEVICE T exchange(detail::Meeting meeting, T value, int source, Place place) const {
-    using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
-    const std::uint64_t sent = __builtin_bit_cast(Bits, value);
-    return __builtin_bit_cast(T, static_cast<Bits>(block_.meet(block_, thread_, meeting, sent, source, place)));
-  }
-  template <class T>
-  DREAM_HOST_DEVICE void check(const char* what, const T* p, bool readonly, Place place) const {
-    block_.check(block_, thread_, what, p, sizeof(T), alignof(T), readonly, place);
-  }
-
-  const detail::EmulatedBlock& block_;
-  int thread_;
-};
 
 /// Runs kernels block after block, or on several host threads at once.
 template <>
@@ -226,34 +98,28 @@ class Context<Emulated> {
   void set_written(std::vector<detail::MemoryRange> ranges) { written_ = std::move(ranges); }
 
   /// Use launch<Kernel>(context, params).
-  template <IsKernel Kernel>
-  void run(const typename Kernel::Params& params) {
-    const int grid = Kernel::grid(params);
-    const std::string name = "kernel " + detail::type_name<Kernel>();
-    DREAM_EXPECT(grid >= 0, name, ": a grid of ", grid, " blocks");
-    std::vector<int> order;
+  void run(const detail::EmulatedLaunch& launch) {
+    DREAM_EXPECT(launch.grid >= 0, launch.kernel, ": a grid of ", launch.grid, " blocks");
+    std::vector<int> order(static_cast<std::size_t>(launch.grid));
+    std::iota(order.begin(), order.end(), 0);
+    if (options_.order == ThreadOrder::reverse) std::reverse(order.begin(), order.end());
     if (options_.order == ThreadOrder::shuffled) {
-      order.resize(static_cast<std::size_t>(grid));
-      std::iota(order.begin(), order.end(), 0);
       const RandomStream random{options_.seed, RandomUse::shuffle, 0xffffffffu};
       for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random.below(i, i)]);
     }
     std::mutex mutex;
     std::exception_ptr thrown;
-    std::int64_t thrown_at = grid;  // so that the first fault in block order is the one reported
+    std::int64_t thrown_at = launch.grid;  // the first fault in block order is the one reported
     host_.parallel_for(host_.threads(), [&](std::int64_t worker) {
       auto& scheduler = schedulers_[static_cast<std::size_t>(worker)];
       if (!scheduler) scheduler = std::make_unique<detail::BlockScheduler>(options_.stack_bytes);
-      for (std::int64_t i = worker; i < grid; i += host_.threads()) {
+      for (std::int64_t i = worker; i < launch.grid; i += host_.threads()) {
         {
           const std::lock_guard<std::mutex> lock(mutex);
           if (i > thrown_at) return;
         }
-        const int block = options_.order == ThreadOrder::forward   ? static_cast<int>(i)
-                          : options_.order == ThreadOrder::reverse ? static_cast<int>(grid - 1 - i)
-                                                                   : order[static_cast<std::size_t>(i)];
         try {
-          run_block<Kernel>(*scheduler, params, name, block, grid);
+          run_block(*scheduler, launch, order[static_cast<std::size_t>(i)]);
         } catch (...) {
           const std::lock_guard<std::mutex> lock(mutex);
           if (i < thrown_at) {
@@ -268,47 +134,57 @@ class Context<Emulated> {
   }
 
  private:
-  template <class Kernel>
-  void run_block(detail::BlockScheduler& scheduler, const typename Kernel::Params& params, const std::string& name,
-                 int block, int grid) {
-    using Shared = typename Kernel::Shared;
-    using Thread = EmulatedThread<Kernel::threads>;
-    constexpr std::size_t guard = 256;
-    constexpr std::size_t size = std::is_empty_v<Shared> ? 0 : sizeof(Shared);
-    struct alignas(128) alignas(Shared) Memory {
-      unsigned char before[guard];
-      unsigned char shared[size + guard];
-    };
-    static_assert(guard % alignof(Shared) == 0);
-    const auto memory = std::make_unique_for_overwrite<Memory>();
-    std::memset(memory.get(), options_.poison, sizeof(Memory));
-    if (options_.trap) {
-      detail::AddressSanitizer::forbid(memory->before, guard);
-      detail::AddressSanitizer::forbid(memory->shared + size, guard);
+  static constexpr std::size_t guard = 256;
+
+  /// A block's shared memory between guards, all of it poison.
+  class SharedMemory {
+   public:
+    SharedMemory(std::size_t bytes, const EmulatedOptions& options)
+        : poison_(options.poison),
+          bytes_(bytes),
+          memory_(static_cast<unsigned char*>(::operator new[](bytes + 2 * guard, std::align_val_t{guard}))) {
+      std::memset(memory_.get(), poison_, bytes_ + 2 * guard);
+      if (!options.trap) return;
+      detail::AddressSanitizer::forbid(memory_.get(), guard);
+      detail::AddressSanitizer::forbid(data() + bytes_, guard);
     }
-    struct Block {
+    SharedMemory(const SharedMemory&) = delete;
+    SharedMemory& operator=(const SharedMemory&) = delete;
+    ~SharedMemory() { detail::AddressSanitizer::allow(memory_.get(), bytes_ + 2 * guard); }
+
+    unsigned char* data() const { return memory_.get() + guard; }
+    void expect_guards(const std::string& kernel, int block) const {
+      detail::AddressSanitizer::allow(memory_.get(), bytes_ + 2 * guard);
+      const auto intact = [&](const unsigned char* p) {
+        return std::all_of(p, p + guard, [&](unsigned char byte) { return byte == poison_; });
+      };
+      DREAM_EXPECT(intact(memory_.get()), kernel, ", block ", block, ": writes before its shared memory");
+      DREAM_EXPECT(intact(data() + bytes_), kernel, ", block ", block, ": writes beyond its shared memory of ", bytes_,
+                   " bytes");
+    }
+
+   private:
+    struct Delete {
+      void operator()(unsigned char* p) const { ::operator delete[](p, std::align_val_t{guard}); }
+    };
+    unsigned char poison_;
+    std::size_t bytes_;
+    std::unique_ptr<unsigned char[], Delete> memory_;
+  };
+
+  void run_block(detail::BlockScheduler& scheduler, const detail::EmulatedLaunch& launch, int block) {
+    const SharedMemory shared(launch.shared_bytes, options_);
+    struct State {
+      const detail::EmulatedLaunch& launch;
       detail::EmulatedBlock block;
-      const typename Kernel::Params* params;
-      Shared* shared;
-    } state{{&scheduler, &written_, block, grid}, &params, reinterpret_cast<Shared*>(memory->shared)};
+      void* shared;
+    } const state{launch, {&scheduler, &written_, block, launch.grid}, shared.data()};
     const auto run_thread = [](const void* argument, int thread) {
-      const Block& b = *static_cast<const Block*>(argument);
-      Kernel{}(Thread(b.block, thread), *b.params, *b.shared);
+      const State& s = *static_cast<const State*>(argument);
+      s.launch.run_thread(s.block, thread, s.launch.params, s.shared);
     };
-    struct Allow {
-      Memory& memory;
-      ~Allow() { detail::AddressSanitizer::allow(&memory, sizeof memory); }
-    };
-    {
-      const Allow allow{*memory};
-      scheduler.run({name.c_str(), block, Kernel::threads, options_.order, options_.seed, run_thread, &state});
-    }
-    const auto intact = [&](const unsigned char* p) {
-      return std::all_of(p, p + guard, [&](unsigned char byte) { return byte == options_.poison; });
-    };
-    DREAM_EXPECT(intact(memory->before), name, ", block ", block, ": writes before its shared memory");
-    DREAM_EXPECT(intact(memory->shared + size), name, ", block ", block, ": writes beyond its shared memory of ", size,
-                 " bytes");
+    scheduler.run({launch.kernel.c_str(), block, launch.threads, options_.order, options_.seed, run_thread, &state});
+    shared.expect_guards(launch.kernel, block);
   }
 
   EmulatedOptions options_;
@@ -320,7 +196,14 @@ class Context<Emulated> {
 /// Runs Kernel::grid(params) blocks, none where it is 0; throws dream::error at the first fault.
 template <IsKernel Kernel>
 void launch(Context<Emulated>& context, const typename Kernel::Params& params) {
-  context.run<Kernel>(params);
+  using Shared = typename Kernel::Shared;
+  static_assert(alignof(Shared) <= 128);
+  const auto run_thread = [](const detail::EmulatedBlock& block, int thread, const void* p, void* shared) {
+    Kernel{}(EmulatedThread<Kernel::threads>(block, thread), *static_cast<const typename Kernel::Params*>(p),
+             *static_cast<Shared*>(shared));
+  };
+  context.run({"kernel " + detail::type_name<Kernel>(), Kernel::grid(params), Kernel::threads,
+               std::is_empty_v<Shared> ? 0 : sizeof(Shared), &params, run_thread});
 }
 
 }  // namespace dream

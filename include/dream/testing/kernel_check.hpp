@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <string>
 #include <type_traits>
@@ -204,8 +205,8 @@ class KernelBuffers {
 
 /// Calls launches(context, buffers) once for each thread order and each poison: every run must give the same bits and
 /// write nowhere else. The options' order and poison are not used. The outputs of the first run are kept.
-template <class Launches>
-KernelReport check_kernels(Launches&& launches, const EmulatedOptions& options = {}) {
+inline KernelReport check_kernels(const std::function<void(Context<Emulated>&, KernelBuffers&)>& launches,
+                                  const EmulatedOptions& options = {}) {
   struct Run {
     ThreadOrder order;
     unsigned char poison;

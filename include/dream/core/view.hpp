@@ -29,7 +29,12 @@ struct VectorView {
   DREAM_HOST_DEVICE T* begin() const { return data; }
   DREAM_HOST_DEVICE T* end() const { return data + size; }
   DREAM_HOST_DEVICE bool empty() const { return size == 0; }
-  DREAM_HOST_DEVICE operator VectorView<const T>() const { return {data, size}; }
+  /// To a view of constants. (Not a plain operator: nvcc warns of one from a type to itself, which T = const U would
+  /// be.)
+  template <class U>
+  requires(std::is_same_v<U, const T> && !std::is_const_v<T>) DREAM_HOST_DEVICE operator VectorView<U>() const {
+    return {data, size};
+  }
 };
 
 /// A row-major matrix; row i starts at data + i * stride.
@@ -52,7 +57,10 @@ struct MatrixView {
   DREAM_HOST_DEVICE MatrixView middle_cols(index_t first, index_t count) const {
     return {data + first, rows, count, stride};
   }
-  DREAM_HOST_DEVICE operator MatrixView<const T>() const { return {data, rows, cols, stride}; }
+  template <class U>
+  requires(std::is_same_v<U, const T> && !std::is_const_v<T>) DREAM_HOST_DEVICE operator MatrixView<U>() const {
+    return {data, rows, cols, stride};
+  }
 };
 
 /// A sparse matrix by rows: the entries of row i are offsets[i] .. offsets[i+1]-1 of indices (columns) and values.

@@ -168,7 +168,7 @@ class KernelBuffers {
                         &KernelBuffers::print_value<T>, nullptr});
     Buffer& b = buffers_.back();
     const std::int64_t total = 2 * guard + b.extent() + 64;
-    b.memory = detail::allocate_aligned(static_cast<std::size_t>(total));
+    b.memory = detail::allocate_aligned<std::byte>(total);
     b.begin = b.memory.get() + guard + reinterpret_cast<std::uintptr_t>(data) % 64;
     std::memset(b.memory.get(), options_.poison, static_cast<std::size_t>(total));
     for (std::int64_t i = 0; i < rows; ++i)

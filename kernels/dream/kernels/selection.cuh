@@ -218,7 +218,7 @@ struct TopKRows {
   }
 
  private:
-  static constexpr int values_a_lane = 16;  // loads in flight
+  static constexpr int values_a_lane = 64 / sizeof(T);  // loads in flight
   static constexpr int step_cols = values_a_lane * warp_lanes;
 };
 

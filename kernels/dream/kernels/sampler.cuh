@@ -1,0 +1,161 @@
+// Training batches for pairwise ranking, drawn on the device: the same users, positives and negatives as PairSampler
+// (dream/train/sampler.hpp) to the last one.
+//
+//   place = batch * batch_size + thread;   (user, positive) = interaction number permutation_epoch(place);
+//   negative = the first of up to 64 uniform candidates that the user does not have, else one drawn among all those
+//   that the user does not have.
+//
+// Everything is a pure function of (seed, epoch, place), and epoch and batch are read from device memory, where
+// AdvanceBatch moves them on: a captured CUDA graph draws the next batch with every replay. The number of pairs is the
+// host's to know, as it sizes all else in a step: an epoch whose last batch is short has a second graph, captured with
+// that count, for it. A thread a pair; a row of interactions is searched by halving, and the rare last resort is found
+// by halving too instead of a walk over all candidates. 64-bit integers only.
+// Floor: some 250 integer operations and 20 dependent reads a pair; the time is that of the reads' latency.
+#pragma once
+
+#include <cstdint>
+
+#include <dream/core/permutation.hpp>
+#include <dream/core/random.hpp>
+#include <dream/core/view.hpp>
+#include <dream/kernels/entry.cuh>
+
+namespace dream {
+
+/// Which batch is next, in device memory.
+struct BatchPlace {
+  std::uint32_t epoch;
+  std::uint32_t step;  ///< epoch * batches + batch: the number of the training step, for other random streams
+  std::int64_t batch;
+};
+
+/// What batches are drawn from.
+struct PairSource {
+  VectorView<const index_t> users;       ///< of every interaction of an epoch, in CSR order, without users who have all
+  VectorView<const index_t> positives;   ///< its item
+  VectorView<const index_t> candidates;  ///< items that occur, ascending: negatives are drawn from these
+  const std::int64_t* offsets;           ///< of the users' interactions, columns ascending, all among the candidates
+  const index_t* indices;
+  std::uint64_t seed;
+};
+
+/// Draws the `users.size` pairs of the batch at `place`.
+struct DrawPairs {
+  static constexpr int threads = 128;
+  struct Params {
+    PairSource source;
+    const BatchPlace* place;
+    index_t batch_size;  ///< of whole batches: how far batches are apart
+    VectorView<index_t> users;
+    VectorView<index_t> positives;
+    VectorView<index_t> negatives;  ///< places behind the end of the epoch get -1 in all three
+  };
+  struct Shared {
+    std::uint64_t key[FeistelPermutation::rounds];
+  };
+  static int grid(const Params& p) { return static_cast<int>((p.users.size + threads - 1) / threads); }
+
+  template <class Thread>
+  DREAM_HOST_DEVICE void operator()(const Thread& th, const Params& p, Shared& shared) const {
+    const PairSource& source = p.source;
+    const std::uint32_t epoch = th.load_readonly(&p.place->epoch);
+    const RandomStream shuffle{source.seed, RandomUse::shuffle, epoch};
+    if (th.thread() < FeistelPermutation::rounds)
+      shared.key[th.thread()] = FeistelPermutation::round_key(shuffle, th.thread());
+    th.sync();
+    const std::int64_t k = std::int64_t{th.block()} * threads + th.thread();
+    if (k >= p.users.size) return;
+    const std::int64_t place = th.load_readonly(&p.place->batch) * p.batch_size + k;
+    if (place >= source.users.size) {
+      th.store(p.users.data + k, -1);
+      th.store(p.positives.data + k, -1);
+      th.store(p.negatives.data + k, -1);
+      return;
+    }
+    FeistelPermutation order = FeistelPermutation::without_keys(static_cast<std::uint64_t>(source.users.size));
+    DREAM_UNROLL
+    for (int r = 0; r < FeistelPermutation::rounds; ++r) order.key[r] = shared.key[r];
+    const std::uint64_t pick = order(static_cast<std::uint64_t>(place));
+    const index_t user = th.load_readonly(source.users.data + pick);
+    th.store(p.users.data + k, user);
+    th.store(p.positives.data + k, th.load_readonly(source.positives.data + pick));
+    const RandomStream random{source.seed, RandomUse::negatives, epoch};
+    th.store(p.negatives.data + k, negative(th, source, random, static_cast<std::uint64_t>(place), user));
+  }
+
+ private:
+  /// How many of `count` ascending values are below `value`.
+  template <class Thread>
+  DREAM_HOST_DEVICE static std::int64_t below(const Thread& th, const index_t* values, std::int64_t count,
+                                              index_t value) {
+    std::int64_t begin = 0;
+    for (std::int64_t end = count; begin < end;) {
+      const std::int64_t middle = begin + (end - begin) / 2;
+      if (th.load_readonly(values + middle) < value)
+        begin = middle + 1;
+      else
+        end = middle;
+    }
+    return begin;
+  }
+
+  template <class Thread>
+  DREAM_HOST_DEVICE static index_t negative(const Thread& th, const PairSource& source, const RandomStream& random,
+                                            std::uint64_t place, index_t user) {
+    const std::int64_t first = th.load_readonly(source.offsets + user);
+    const std::int64_t degree = th.load_readonly(source.offsets + user + 1) - first;
+    const index_t* row = source.indices + first;
+    const std::uint64_t count = static_cast<std::uint64_t>(source.candidates.size);
+    for (std::uint64_t attempt = 0; attempt < 32; ++attempt) {
+      const RandomBlock block = random.block((attempt << 48) | place);
+      for (int half = 0; half < 2; ++half) {
+        const std::uint64_t bits = half == 0 ? block.low() : block.high();
+        const index_t item = th.load_readonly(source.candidates.data + to_below(bits, count));
+        const std::int64_t at = below(th, row, degree, item);
+        if (at == degree || th.load_readonly(row + at) != item) return item;
+      }
+    }
+    // The r-th candidate that is left stands at r + (the user's items before it). Item t of the row has so many left
+    // candidates before it as its place among the candidates exceeds t, which never falls along the row.
+    const std::uint64_t left = count - static_cast<std::uint64_t>(degree);
+    const std::int64_t r = static_cast<std::int64_t>(random.below((std::uint64_t{32} << 48) | place, left));
+    std::int64_t begin = 0;
+    for (std::int64_t end = degree; begin < end;) {
+      const std::int64_t t = begin + (end - begin) / 2;
+      const index_t item = th.load_readonly(row + t);
+      if (below(th, source.candidates.data, source.candidates.size, item) - t <= r)
+        begin = t + 1;
+      else
+        end = t;
+    }
+    return th.load_readonly(source.candidates.data + r + begin);
+  }
+};
+
+/// Moves on to the next batch; one thread.
+struct AdvanceBatch {
+  static constexpr int threads = 1;
+  struct Params {
+    BatchPlace* place;
+    std::int64_t batches;  ///< an epoch
+  };
+  struct Shared {};
+  static int grid(const Params&) { return 1; }
+
+  template <class Thread>
+  DREAM_HOST_DEVICE void operator()(const Thread& th, const Params& p, Shared&) const {
+    std::int64_t batch = th.load(&p.place->batch) + 1;
+    std::uint32_t epoch = th.load(&p.place->epoch);
+    if (batch >= p.batches) {
+      batch = 0;
+      ++epoch;
+    }
+    th.store(&p.place->batch, batch);
+    th.store(&p.place->epoch, epoch);
+    // Of the sum, what a whole 64-bit sum has in its low half.
+    th.store(&p.place->step, static_cast<std::uint32_t>(epoch * static_cast<std::uint64_t>(p.batches) +
+                                                        static_cast<std::uint64_t>(batch)));
+  }
+};
+
+}  // namespace dream

@@ -12,6 +12,13 @@
 #include <dream/core/view.hpp>
 #include <dream/kernels/entry.cuh>
 
+#if defined(__CUDA_ARCH__)
+/// Keeps the loop that follows as it is in device code: copies of a long body cost registers, hence threads in flight.
+#define DREAM_KEEP_LOOP _Pragma("unroll 1")
+#else
+#define DREAM_KEEP_LOOP
+#endif
+
 namespace dream {
 
 /// Values of T in 16 bytes, the widest load.
@@ -114,6 +121,7 @@ DREAM_HOST_DEVICE void sweep_units(const Thread& th, const Sweep& sweep, const B
   const int together = Sweep::threads / passes.side_by_side;
   const int row_of_thread = th.thread() / passes.side_by_side;
   const int unit_of_thread = th.thread() % passes.side_by_side;
+  DREAM_KEEP_LOOP
   for (std::int64_t pass = th.block(); pass < passes.count; pass += th.grid_blocks()) {
     const std::int64_t group = passes.strips == 1 ? pass : passes.strips == passes.count ? 0 : pass / passes.strips;
     const std::int64_t row = group * together + row_of_thread;
@@ -122,6 +130,7 @@ DREAM_HOST_DEVICE void sweep_units(const Thread& th, const Sweep& sweep, const B
     if (col + N <= sweep.cols) {
       body(row, col, Width<N>{});
     } else if constexpr (N > 1) {
+      DREAM_KEEP_LOOP
       for (std::int64_t c = col; c < sweep.cols; ++c) body(row, c, Width<1>{});
     }
   }

@@ -63,6 +63,7 @@ struct RowTeam {
   template <class Thread, class Body>
   DREAM_HOST_DEVICE void for_each_row(const Thread& th, index_t rows, const Body& body) const {
     const std::int64_t step = std::int64_t{th.grid_blocks()} * teams;
+    DREAM_KEEP_LOOP
     for (std::int64_t first = std::int64_t{th.block()} * teams; first < rows; first += step) {
       const std::int64_t row = first + index;
       body(static_cast<index_t>(row < rows ? row : 0), row < rows);
@@ -71,6 +72,7 @@ struct RowTeam {
   /// body(col) for the first columns of this thread's units.
   template <class Body>
   DREAM_HOST_DEVICE void for_each_unit(const Body& body) const {
+    DREAM_KEEP_LOOP
     for (std::int64_t col = std::int64_t{rank} * width; col < cols; col += std::int64_t{size} * width) body(col);
   }
 
@@ -103,6 +105,7 @@ struct RowTeam {
     if constexpr (Wide) {
       return block_reduce(th, value, operation, scratch.block, place);
     } else {
+      DREAM_KEEP_LOOP
       for (int mask = size / 2; mask > 0; mask /= 2) value = operation(value, th.shfl_xor(value, mask, place));
       return value;
     }

@@ -11,13 +11,13 @@
 // sum, which is known after a whole pass over the row only. Bytes beside them: the partial sums below, written and read
 // once.
 //
-// The b x b similarities are cut into row ranges x column ranges, a block each (16 x 32 where b >= 2048: enough for any
-// card, and of sizes alone). A block walks its rectangle in tiles of 128 x 64 (64 x 32 in double), 8 x 8 a thread.
-// X is scaled by log2(e) / tau on its way into shared memory, so that S comes out of the product in units of exp2.
-// Row sums run in registers, column sums in the block's own part of the workspace. For the gradients a tile's G goes to
-// shared memory, from where both products read it: dX of a tile's rows stays in registers while the columns pass by
-// (d <= 64), dY is added to the block's own part. Parts are then added in order: no atomics, the same bits every time.
-// Memory: (16 + 32) b d for the parts, nothing of b x b.
+// The b x b similarities are cut into row ranges x column ranges, a block each (16 x 32 where b >= 2048: two waves of a
+// card with 128 multiprocessors, and of sizes alone). A block walks its rectangle in tiles of 128 x 64 (64 x 32 in
+// double), 8 x 8 a thread. X is scaled by log2(e) / tau on its way into shared memory, so that S comes out of the
+// product in units of exp2. Row sums run in registers, column sums in the block's own part of the workspace. For the
+// gradients a tile's G goes to shared memory, from where both products read it: dX of a tile's rows stays in registers
+// while the columns pass by (d <= 64), dY is added to the block's own part. Parts are then added in order: no atomics,
+// the same bits every time. Memory: (16 + 32) b d for the parts, nothing of b x b.
 #pragma once
 
 #include <algorithm>
@@ -65,24 +65,27 @@ struct InfoNceTile {
     return (thread % threads_x + threads_x * q) * vector;
   }
 
-  /// Where a row's n-th vector lies in shared memory. Eight neighbouring rows' same vectors, and the vectors of a row,
-  /// lie in different banks; no padding, so that two blocks fit an SM.
-  DREAM_HOST_DEVICE static constexpr int operand(int row, int n) { return row * slice + (n ^ (row & 7)) * vector; }
+  /// Where column `col` (a multiple of vector) of a row lies in shared memory. The same columns of eight neighbouring
+  /// rows, and eight vectors of a row, lie in different banks, without padding: so two blocks fit an SM.
+  DREAM_HOST_DEVICE static constexpr int operand(int row, int col) { return row * slice + (col ^ (row & 7) * vector); }
   /// The same for G, which is written by threads of four rows and eight columns.
-  DREAM_HOST_DEVICE static constexpr int weight(int row, int n) {
-    return row * cols + (n ^ ((row & 3) * 2 + (row >> 2 & 1))) * vector;
+  DREAM_HOST_DEVICE static constexpr int weight(int row, int col) {
+    return row * cols + (col ^ ((row & 3) * 2 + (row >> 2 & 1)) * vector);
   }
+  static_assert(threads_x % 8 == 0 && threads_y % 8 == 0);  // rows of a thread are permuted alike
 
   /// s += X Y^T over a slice.  This and the next two are all the arithmetic of order b^2 d.
   DREAM_HOST_DEVICE static void multiply_rows(int thread, const T* x, const T* y, T (&s)[mine][mine]) {
     DREAM_INFO_NCE_COPIES(unroll 1)
-    for (int n = 0; n < slice / vector; ++n) {
+    for (int k = 0; k < slice; k += vector) {
+      const T* const x_row = x + operand(row(thread, 0), k);
+      const T* const y_row = y + operand(col(thread, 0), k);
       Vector b[mine];
       DREAM_UNROLL
-      for (int j = 0; j < mine; ++j) b[j] = *as_pack<vector>(y + operand(col(thread, j), n));
+      for (int j = 0; j < mine; ++j) b[j] = *as_pack<vector>(y_row + j * threads_x * slice);
       DREAM_UNROLL
       for (int i = 0; i < mine; ++i) {
-        const Vector a = *as_pack<vector>(x + operand(row(thread, i), n));
+        const Vector a = *as_pack<vector>(x_row + i * threads_y * slice);
         DREAM_UNROLL
         for (int v = 0; v < vector; ++v) {
           DREAM_UNROLL
@@ -94,15 +97,17 @@ struct InfoNceTile {
   /// out += G Y: rows row(thread, i), columns product_col(thread, q) + v at q * vector + v.
   DREAM_HOST_DEVICE static void weigh_cols(int thread, const T* g, const T* y, T (&out)[mine][mine]) {
     DREAM_INFO_NCE_COPIES(unroll 1)
-    for (int n = 0; n < cols / vector; ++n) {
+    for (int c = 0; c < cols; c += vector) {
+      const T* const weights = g + weight(row(thread, 0), c);
       Vector a[mine];
       DREAM_UNROLL
-      for (int i = 0; i < mine; ++i) a[i] = *as_pack<vector>(g + weight(row(thread, i), n));
+      for (int i = 0; i < mine; ++i) a[i] = *as_pack<vector>(weights + i * threads_y * cols);
       DREAM_UNROLL
       for (int k = 0; k < vector; ++k) {
+        const T* const y_row = y + operand(c + k, product_col(thread, 0));
         DREAM_UNROLL
         for (int q = 0; q < 2; ++q) {
-          const Vector b = *as_pack<vector>(y + operand(n * vector + k, product_col(thread, q) / vector));
+          const Vector b = *as_pack<vector>(y_row + q * threads_x * vector);
           DREAM_UNROLL
           for (int i = 0; i < mine; ++i) {
             DREAM_UNROLL
@@ -114,16 +119,20 @@ struct InfoNceTile {
   }
   /// out += G^T X: rows (columns of G) first_weighed_row(thread) + u, columns as above.
   DREAM_HOST_DEVICE static void weigh_rows(int thread, const T* g, const T* x, T (&out)[vector][mine]) {
-    DREAM_INFO_NCE_COPIES(unroll 2)
-    for (int a = 0; a < rows; ++a) {
-      const Vector w = *as_pack<vector>(g + weight(a, first_weighed_row(thread) / vector));
+    DREAM_INFO_NCE_COPIES(unroll 1)
+    for (int first = 0; first < rows; first += mine) {
       DREAM_UNROLL
-      for (int q = 0; q < 2; ++q) {
-        const Vector b = *as_pack<vector>(x + operand(a, product_col(thread, q) / vector));
+      for (int r = first; r < first + mine; ++r) {  // so that the permutations are known in advance
+        const Vector w = *as_pack<vector>(g + weight(r, first_weighed_row(thread)));
+        const T* const x_row = x + operand(r, product_col(thread, 0));
         DREAM_UNROLL
-        for (int u = 0; u < vector; ++u) {
+        for (int q = 0; q < 2; ++q) {
+          const Vector b = *as_pack<vector>(x_row + q * threads_x * vector);
           DREAM_UNROLL
-          for (int v = 0; v < vector; ++v) out[u][q * vector + v] += w[u] * b[v];
+          for (int u = 0; u < vector; ++u) {
+            DREAM_UNROLL
+            for (int v = 0; v < vector; ++v) out[u][q * vector + v] += w[u] * b[v];
+          }
         }
       }
     }
@@ -149,23 +158,30 @@ DREAM_HOST_DEVICE void load_slice(const Thread& th, const MatrixView<const T>& m
   static_assert(Rows * vectors % Tile::threads == 0);
   const bool whole =
       m.stride % vector == 0 && reinterpret_cast<std::uintptr_t>(m.data) % 16 == 0 && first_col + Tile::slice <= m.cols;
+  constexpr int step = Tile::threads / vectors;
   const int col = th.thread() % vectors * vector;
-  DREAM_INFO_NCE_COPIES(unroll 4)
-  for (int n = 0; n < Rows * vectors / Tile::threads; ++n) {
-    const int r = th.thread() / vectors + n * (Tile::threads / vectors);
-    const bool inside = r < m.rows - first_row;
-    const T* from = m.data + (std::int64_t{first_row} + r) * m.stride + first_col + col;
-    typename Tile::Vector values;
-    if (whole && inside) {
-      values = th.load_readonly(as_pack<vector>(from));
-    } else {
+  const int here = th.thread() / vectors;
+  const index_t rows_here = m.rows - first_row;
+  const T* const from = m.data + (std::int64_t{first_row} + here) * m.stride + first_col + col;
+  if (whole) {
+    DREAM_INFO_NCE_COPIES(unroll 4)
+    for (int r = 0; r < Rows; r += step) {
+      typename Tile::Vector values{};
+      if (here + r < rows_here) values = th.load_readonly(as_pack<vector>(from + r * m.stride));
+      DREAM_UNROLL
+      for (int v = 0; v < vector; ++v) values[v] *= scale;
+      th.store(as_pack<vector>(out + Tile::operand(here + r, col)), values);
+    }
+  } else {
+    DREAM_INFO_NCE_COPIES(unroll 1)
+    for (int r = 0; r < Rows; r += step) {
+      typename Tile::Vector values{};
       DREAM_UNROLL
       for (int v = 0; v < vector; ++v)
-        values[v] = inside && col + v < m.cols - first_col ? th.load_readonly(from + v) : T{0};
+        if (here + r < rows_here && col + v < m.cols - first_col)
+          values[v] = scale * th.load_readonly(from + r * m.stride + v);
+      th.store(as_pack<vector>(out + Tile::operand(here + r, col)), values);
     }
-    DREAM_UNROLL
-    for (int v = 0; v < vector; ++v) values[v] *= scale;
-    th.store(as_pack<vector>(out + Tile::operand(r, col / vector)), values);
   }
 }
 
@@ -230,17 +246,23 @@ struct InfoNceRectangle {
   index_t first_row, end_row, first_col, end_col;  // in tiles
 };
 
+/// Ranges of equal size, or the first ones of a tile more.
+DREAM_HOST_DEVICE constexpr index_t range_begin(index_t tiles, index_t ranges, index_t range) {
+  const index_t longer = tiles % ranges;
+  return tiles / ranges * range + (range < longer ? range : longer);
+}
+
 template <class T>
 DREAM_HOST_DEVICE InfoNceRectangle info_nce_rectangle(int block, index_t b, InfoNceRanges ranges) {
   const index_t i = block / ranges.cols, j = block % ranges.cols;
-  const std::int64_t rows = InfoNceTile<T>::tiles_of(b, InfoNceTile<T>::rows);
-  const std::int64_t cols = InfoNceTile<T>::tiles_of(b, InfoNceTile<T>::cols);
+  const index_t rows = InfoNceTile<T>::tiles_of(b, InfoNceTile<T>::rows);
+  const index_t cols = InfoNceTile<T>::tiles_of(b, InfoNceTile<T>::cols);
   return {i,
           j,
-          static_cast<index_t>(rows * i / ranges.rows),
-          static_cast<index_t>(rows * (i + 1) / ranges.rows),
-          static_cast<index_t>(cols * j / ranges.cols),
-          static_cast<index_t>(cols * (j + 1) / ranges.cols)};
+          range_begin(rows, ranges.rows, i),
+          range_begin(rows, ranges.rows, i + 1),
+          range_begin(cols, ranges.cols, j),
+          range_begin(cols, ranges.cols, j + 1)};
 }
 
 }  // namespace detail
@@ -262,6 +284,7 @@ struct InfoNceSums {
   struct Shared {
     detail::InfoNceOperands<T> operands;
     detail::PowerSum<T> cols[Both ? warps * Tile::cols : 1];
+    detail::InfoNceRectangle block;  ///< not in registers, which the tiles need
   };
   static int grid(const Params& p) { return p.x.rows == 0 ? 0 : p.ranges.rows * p.ranges.cols; }
 
@@ -270,7 +293,9 @@ struct InfoNceSums {
     constexpr int mine = Tile::mine;
     const index_t b = p.x.rows, d = p.x.cols;
     const int t = th.thread();
-    const auto block = detail::info_nce_rectangle<T>(th.block(), b, p.ranges);
+    const detail::InfoNceRectangle& block = shared.block;
+    if (t == 0) shared.block = detail::info_nce_rectangle<T>(th.block(), b, p.ranges);
+    th.sync();
     for (index_t row_tile = block.first_row; row_tile < block.end_row; ++row_tile) {
       const index_t a0 = row_tile * Tile::rows;
       detail::PowerSum<T> row_sums[mine];
@@ -356,12 +381,12 @@ struct InfoNceLogSums {
     T* log_cols;
   };
   struct Shared {};
-  static int blocks_of(index_t b) { return b / threads + (b % threads != 0); }
+  DREAM_HOST_DEVICE static int blocks_of(index_t b) { return b / threads + (b % threads != 0); }
   static int grid(const Params& p) { return blocks_of(p.rows.b) * (p.cols.count > 0 ? 2 : 1); }
 
   template <class Thread>
   DREAM_HOST_DEVICE void operator()(const Thread& th, const Params& p, Shared&) const {
-    const int blocks = p.rows.b / threads + (p.rows.b % threads != 0);
+    const int blocks = blocks_of(p.rows.b);
     const bool of_cols = th.block() >= blocks;
     const detail::PowerSums<T>& parts = of_cols ? p.cols : p.rows;
     const std::int64_t i = std::int64_t{th.block() % blocks} * threads + th.thread();
@@ -418,18 +443,19 @@ struct InfoNceGradient {
   struct Shared {
     detail::InfoNceOperands<T> operands;
     alignas(16) T weights[Tile::rows * Tile::cols];
+    detail::InfoNceRectangle block;
   };
   static int grid(const Params& p) { return p.x.rows == 0 ? 0 : p.ranges.rows * p.ranges.cols; }
 
   template <class Thread>
   DREAM_HOST_DEVICE void operator()(const Thread& th, const Params& p, Shared& shared) const {
     constexpr int mine = Tile::mine;
-    const index_t b = p.x.rows, d = p.x.cols;
+    const index_t b = p.x.rows;
     const int t = th.thread();
-    const auto block = detail::info_nce_rectangle<T>(th.block(), b, p.ranges);
-    T* dx_part = p.dx_parts + std::int64_t{block.col_range} * b * p.part_stride;
-    T* dy_part = p.dy_parts + std::int64_t{block.row_range} * b * p.part_stride;
-    const index_t last_slice = (d - 1) / Tile::slice * Tile::slice;
+    const detail::InfoNceRectangle& block = shared.block;
+    if (t == 0) shared.block = detail::info_nce_rectangle<T>(th.block(), b, p.ranges);
+    th.sync();
+    const index_t last_slice = Short ? 0 : (p.x.cols - 1) / Tile::slice * Tile::slice;
     T* const x = shared.operands.x;
     T* const y = shared.operands.y;
 
@@ -460,16 +486,17 @@ struct InfoNceGradient {
           } else {
             T part[mine][mine] = {};
             Tile::weigh_cols(t, shared.weights, y, part);
-            store_dx(th, p, a0, k, col_tile != block.first_col, part, dx_part);
+            store_dx(th, p, a0, k, col_tile != block.first_col, part, p.dx_parts, block.col_range);
           }
           T part[Tile::vector][mine] = {};
           Tile::weigh_rows(t, shared.weights, x, part);
           DREAM_UNROLL
           for (int u = 0; u < Tile::vector; ++u)
-            store_row(th, p, c0 + Tile::first_weighed_row(t) + u, k, row_tile != block.first_row, part[u], dy_part);
+            store_row(th, p, c0 + Tile::first_weighed_row(t) + u, k, row_tile != block.first_row, part[u], p.dy_parts,
+                      block.row_range);
         }
       }
-      if constexpr (Short) store_dx(th, p, a0, 0, false, dx, dx_part);
+      if constexpr (Short) store_dx(th, p, a0, 0, false, dx, p.dx_parts, block.col_range);
     }
   }
 
@@ -496,26 +523,27 @@ struct InfoNceGradient {
         T g = exp2(s[i][j] - log_row);
         if constexpr (Both) g += exp2(s[i][j] - log_cols[j]);
         if (a0 + row == c0 + col) g -= Both ? T{2} : T{1};
-        weights[Tile::weight(row, col / Tile::vector) + col % Tile::vector] =
+        weights[Tile::weight(row, col - col % Tile::vector) + col % Tile::vector] =
             row < rows_here && col < cols_here ? g : T{0};
       }
     }
   }
   template <class Thread>
   DREAM_HOST_DEVICE static void store_dx(const Thread& th, const Params& p, index_t a0, index_t k, bool add,
-                                         const T (&values)[Tile::mine][Tile::mine], T* part) {
+                                         const T (&values)[Tile::mine][Tile::mine], T* parts, index_t part) {
     DREAM_UNROLL
-    for (int i = 0; i < Tile::mine; ++i) store_row(th, p, a0 + Tile::row(th.thread(), i), k, add, values[i], part);
+    for (int i = 0; i < Tile::mine; ++i)
+      store_row(th, p, a0 + Tile::row(th.thread(), i), k, add, values[i], parts, part);
   }
   template <class Thread>
   DREAM_HOST_DEVICE static void store_row(const Thread& th, const Params& p, index_t row, index_t k, bool add,
-                                          const T (&values)[Tile::mine], T* part) {
+                                          const T (&values)[Tile::mine], T* parts, index_t part) {
     if (row >= p.x.rows) return;
     DREAM_UNROLL
     for (int q = 0; q < 2; ++q) {
       const index_t col = k + Tile::product_col(th.thread(), q);
       if (col >= p.part_stride) continue;
-      auto* to = as_pack<Tile::vector>(part + row * p.part_stride + col);
+      auto* to = as_pack<Tile::vector>(parts + (std::int64_t{part} * p.x.rows + row) * p.part_stride + col);
       typename Tile::Vector sum{};
       if (add) sum = th.load(to);
       DREAM_UNROLL
@@ -673,3 +701,5 @@ void info_nce(Context& context, const InfoNceArguments<T>& a) {
 }
 
 }  // namespace dream
+
+#undef DREAM_INFO_NCE_COPIES

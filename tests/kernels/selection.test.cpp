@@ -165,15 +165,15 @@ TEST_CASE("Lists with indices of their own are merged, ranks without one left ou
   const std::vector<index_t> ids{7, 8, 2, 3, 1, -1, 9, 8, 7, 6, 5, 4};
   std::vector<double> best_values(8);
   std::vector<index_t> best_indices(8);
-  const KernelReport report = check_kernel<TopKRows<double>>([&](KernelBuffers& use) {
-    return TopKRows<double>::Params{use.input(MatrixView<const double>{values.data(), 2, 6, 6}),
-                                    use.input(MatrixView<const index_t>{ids.data(), 2, 6, 6}),
-                                    0,
-                                    {},
-                                    {},
-                                    use.output(MatrixView<double>{best_values.data(), 2, 4, 4}),
-                                    use.output(MatrixView<index_t>{best_indices.data(), 2, 4, 4}),
-                                    true};
+  const KernelReport report = check_kernel<TopKRows<double, true>>([&](KernelBuffers& use) {
+    return TopKRows<double, true>::Params{use.input(MatrixView<const double>{values.data(), 2, 6, 6}),
+                                          use.input(MatrixView<const index_t>{ids.data(), 2, 6, 6}),
+                                          0,
+                                          {},
+                                          {},
+                                          use.output(MatrixView<double>{best_values.data(), 2, 4, 4}),
+                                          use.output(MatrixView<index_t>{best_indices.data(), 2, 4, 4}),
+                                          true};
   });
   REQUIRE(report.text() == "");
   REQUIRE(best_values == std::vector<double>{5, 5, 4, 3, 2, 2, 2, 2});

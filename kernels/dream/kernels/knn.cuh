@@ -8,6 +8,7 @@
 // top_k's of the rows with themselves. Here: inverse norms by a warp a row; then a thread a row sums its list in order,
 // blocks count entries and a single block turns counts into offsets; last a thread an entry finds its place by counting
 // the smaller columns of its row, and its weight. Sums and weights are taken in double.
+//
 // Floor: n k (sizeof(T) + 4) bytes read twice and written once, n k sums of other rows gathered; n d sizeof(T) for
 // norms.
 #pragma once

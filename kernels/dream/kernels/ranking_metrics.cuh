@@ -9,7 +9,9 @@
 // A block takes a piece of 256 users: its 32 warps look up the ranks of a user each, lanes along the list, and leave a
 // bit a rank in shared memory; then a thread a user turns bits into metrics with tables of the discounts, and the piece
 // is summed in a tree. A second kernel adds the pieces, a warp a number. Everything in double and in an order that
-// depends on sizes alone. Floor: n k 4 bytes of lists and the held-out rows, read once.
+// depends on sizes alone.
+//
+// Floor: n k 4 bytes of lists and the held-out rows, read once.
 #pragma once
 
 #include <cmath>

@@ -10,7 +10,8 @@
 // host's to know, as it sizes all else in a step: an epoch whose last batch is short has a second graph, captured with
 // that count, for it. A thread a pair; a row of interactions is searched by halving, and the rare last resort is found
 // by halving too instead of a walk over all candidates. 64-bit integers only.
-// Floor: some 250 integer operations and 20 dependent reads a pair; the time is that of the reads' latency.
+//
+// Floor: some 300 integer operations and 20 dependent reads a pair; the time is that of the reads' latency.
 #pragma once
 
 #include <cstdint>

@@ -6,8 +6,10 @@
 // The order is strict and total, so what is selected depends neither on the tiles nor on their order. No gradient.
 // A warp's lanes read along its row and drop at once what does not come before the row's present k-th pair. What is
 // left is collected until there are 32, sorted by a bitonic network and merged into the list, 32 ranks at a time from
-// the first rank that changes; k has no limit. The list lies in memory and is seldom touched: some ln(n / k) k / 32
-// times. Floor: rows cols sizeof(T) bytes read; one comparison a value.
+// the first rank that changes; k has no limit. The list lies in memory and is seldom touched: for values in random
+// order some (1 + ln(cols / k)) k / 32 times.
+//
+// Floor: rows cols sizeof(T) bytes read; one comparison a value.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +33,8 @@ struct Ranked {
 /// Larger value first; equal values by smaller index.
 template <class T>
 DREAM_HOST_DEVICE constexpr bool ranks_before(const Ranked<T>& a, const Ranked<T>& b) {
-  return a.value > b.value || (a.value == b.value && a.index < b.index);
+  // No short cuts, which would be branches.
+  return (a.value > b.value) | ((a.value == b.value) & (a.index < b.index));
 }
 
 namespace detail {
@@ -144,16 +147,17 @@ DREAM_HOST_DEVICE Ranked<T> queue_rest(const Thread& th, const SelectionQueue<T>
   return th.lane() < count ? Ranked<T>{queue.values[th.lane()], queue.indices[th.lane()]} : Ranked<T>::none();
 }
 
-/// Merges the pairs of each row of a tile into the row's running list of its k best.
-template <class T>
+/// Merges the pairs of each row of a tile into the row's running list of its k best. With `Listed` the values' indices
+/// are given; without, they are the columns.
+template <class T, bool Listed = false>
 struct TopKRows {
   static constexpr int threads = 128;
   static constexpr int rows_a_block = threads / warp_lanes;
   struct Params {
     MatrixView<const T> tile;         ///< rows x cols
-    MatrixView<const index_t> ids;    ///< of the tile's values, -1: none; without data: column + offset
+    MatrixView<const index_t> ids;    ///< with Listed: of the tile's values, -1: none
     index_t offset;                   ///< of the tile's first column
-    VectorView<const T> row_factors;  ///< with col_factors: value (row_i col_j) is what counts; empty: 1
+    VectorView<const T> row_factors;  ///< not Listed: value (row_i col_j) is what counts; without data: the value
     VectorView<const T> col_factors;  ///< of the tile's columns
     MatrixView<T> values;             ///< rows x k, best first
     MatrixView<index_t> indices;      ///< rows x k; -1 (and value -infinity) where there are fewer than k
@@ -172,13 +176,17 @@ struct TopKRows {
     if (row >= p.tile.rows) return;
     const index_t k = p.indices.cols, cols = p.tile.cols;
     const T* from = p.tile.row(row);
-    const index_t* ids = p.ids.data == nullptr ? nullptr : p.ids.row(row);
-    const bool scaled = !p.row_factors.empty();
+    const bool scaled = p.row_factors.data != nullptr;
     const T own_factor = scaled ? th.load_readonly(p.row_factors.data + row) : T{1};
-    const auto pair_at = [&](index_t j) {
-      T value = th.load(from + j);
-      if (scaled) value *= own_factor * th.load_readonly(p.col_factors.data + j);
-      return Ranked<T>{value, ids == nullptr ? p.offset + j : th.load(ids + j)};
+    const auto index_at = [&](index_t j) -> index_t {
+      if constexpr (Listed)
+        return th.load(p.ids.row(row) + j);
+      else
+        return p.offset + j;
+    };
+    const auto value_at = [&](index_t j) {
+      const T value = th.load(from + j);
+      return scaled ? value * (own_factor * th.load_readonly(p.col_factors.data + j)) : value;
     };
 
     T* values = p.values.row(row);
@@ -192,27 +200,37 @@ struct TopKRows {
     SelectionQueue<T>& queue = shared.queues[th.warp()];
     int queued = 0;
     const auto take = [&](const Ranked<T>& pair) { bound = merge_ranked(th, pair, values, indices, k); };
-    // A lane tells by a bit which of its values of a step may be among the best; most steps have none.
-    for (index_t j = 0; j < cols;) {
-      const index_t width = cols - j < step_cols ? cols - j : step_cols;
+    // A lane tells by a bit which of its values of a step may be among the best; most steps have none. All loads of a
+    // step are under way at once.
+    for (index_t first = 0; first<cols; first = cols - first> step_cols ? first + step_cols : cols) {
+      const index_t own = first + th.lane(), left = cols - own;
+      T value[values_a_lane];
       std::uint32_t passing = 0;
-      if (width == step_cols) {
+      DREAM_UNROLL
+      for (int e = 0; e < values_a_lane; ++e)
+        value[e] = e * warp_lanes < left ? th.load(from + own + e * warp_lanes) : T{0};
+      if (scaled) {
         DREAM_UNROLL
         for (int e = 0; e < values_a_lane; ++e)
-          passing |= std::uint32_t{ranks_before(pair_at(j + e * warp_lanes + th.lane()), bound)} << e;
-      } else {
-        for (index_t e = 0; e * warp_lanes + th.lane() < width; ++e)
-          passing |= std::uint32_t{ranks_before(pair_at(j + e * warp_lanes + th.lane()), bound)} << e;
+          value[e] *=
+              own_factor * (e * warp_lanes < left ? th.load_readonly(p.col_factors.data + own + e * warp_lanes) : T{0});
+      }
+      DREAM_UNROLL
+      for (int e = 0; e < values_a_lane; ++e) {
+        const bool inside = e * warp_lanes < left;
+        const Ranked<T> pair{value[e], inside ? index_at(own + e * warp_lanes) : 0};
+        passing |= static_cast<std::uint32_t>(inside & ranks_before(pair, bound)) << e;
       }
       while (th.any(passing != 0)) {
         const std::uint32_t lowest = passing & (~passing + 1);
-        const bool mine = passing != 0;
         Ranked<T> pair = Ranked<T>::none();
-        if (mine) pair = pair_at(j + th.popcount(lowest - 1) * warp_lanes + th.lane());
+        if (passing != 0) {
+          const index_t j = own + th.popcount(lowest - 1) * warp_lanes;
+          pair = {value_at(j), index_at(j)};
+        }
         passing ^= lowest;
-        enqueue(th, queue, queued, mine && ranks_before(pair, bound), pair, take);
+        enqueue(th, queue, queued, ranks_before(pair, bound), pair, take);
       }
-      j += width;
     }
     if (queued > 0) take(queue_rest(th, queue, queued));
   }

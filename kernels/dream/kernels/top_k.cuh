@@ -7,11 +7,13 @@
 // operands go through shared memory 16 columns at a time, the next ones being loaded meanwhile. A warp has 16 whole
 // rows of the tile of scores; it drops at once what is not above the row's present k-th score (a later item of equal
 // score cannot win), writes the tile down where something is left, removes the items seen there with a cursor into the
-// row, and collects what passes 32 at a time for the row's sorted list, which lies in memory and is seldom touched. Few
-// users leave multiprocessors idle, so the items are split among blocks, by sizes alone, and lists are merged. A score
-// is one chain of fused multiply-adds over the columns in ascending order wherever the pair stands: ties are exact, and
-// results do not depend on tiles, splits, lists of users or candidates. Floor: 2 n q d operations; (n + q) d sizeof(T)
-// bytes read once, n k 8 written.
+// row, and collects what passes 32 at a time for the row's sorted list, which lies in memory and is seldom touched.
+// Few users leave multiprocessors idle, so the items are split among blocks, by sizes alone, and lists are merged.
+//
+// A score is one chain of fused multiply-adds over the columns in ascending order wherever the pair stands: ties are
+// exact, and results do not depend on tiles, splits, lists of users or candidates.
+//
+// Floor: 2 n q d operations; (n + q) d sizeof(T) bytes read once, n k (4 + sizeof(T)) written.
 #pragma once
 
 #include <cmath>
@@ -34,8 +36,8 @@ struct TopKProducts {
   struct Params {
     MatrixView<const T> users;             ///< n x d
     MatrixView<const T> items;             ///< q x d
-    VectorView<const index_t> user_rows;   ///< which rows of users and seen; empty: all
-    VectorView<const index_t> candidates;  ///< ascending items to choose from; empty: all
+    VectorView<const index_t> user_rows;   ///< which rows of users and seen; without data: all
+    VectorView<const index_t> candidates;  ///< ascending items to choose from; without data: all
     CsrView<T> seen;                       ///< n x q, columns ascending, values unused; no rows: nothing is masked
     index_t k;
     index_t splits;               ///< ranges of items
@@ -102,16 +104,26 @@ struct TopKProducts {
     const int moved = th.thread() / 4, column = th.thread() % 4 * 4;
     const T* user_from[2];
     const T* item_from[2];
-    for (int h = 0; h < 2; ++h) user_from[h] = user_row(th, p, rows, first_row + moved + 32 * h);
+    // Behind the last user or item the last one stands in; what comes of it is not looked at.
+    for (int h = 0; h < 2; ++h) user_from[h] = p.users.row(user_of(th, p, clamp(first_row, moved + 32 * h, rows)));
     const auto load = [&](Moving& to, int tile, int chunk) {
-      const int from = chunk * depth + column;
       if (chunk == 0)
         for (int h = 0; h < 2; ++h)
-          item_from[h] = item_row(th, p, chosen, std::int64_t{first_item} + tile * tile_items + moved + 32 * h);
-      DREAM_UNROLL
-      for (int h = 0; h < 2; ++h) load_columns(th, to.users[h], user_from[h], from, dim, packs);
-      DREAM_UNROLL
-      for (int h = 0; h < 2; ++h) load_columns(th, to.items[h], item_from[h], from, dim, packs);
+          item_from[h] = p.items.row(item_of(th, p, clamp(first_item + tile * tile_items, moved + 32 * h, chosen)));
+      const int from = chunk * depth + column;
+      if (packs && dim - chunk * depth >= depth) {
+        DREAM_UNROLL
+        for (int h = 0; h < 2; ++h) {
+          load_packs(th, to.users[h], user_from[h] + from);
+          load_packs(th, to.items[h], item_from[h] + from);
+        }
+      } else {
+        DREAM_UNROLL
+        for (int h = 0; h < 2; ++h) {
+          load_values(th, to.users[h], user_from[h] + from, dim - from);
+          load_values(th, to.items[h], item_from[h] + from, dim - from);
+        }
+      }
     };
     const auto put_down = [&](const Moving& from, int buffer) {
       DREAM_UNROLL
@@ -190,31 +202,28 @@ struct TopKProducts {
   DREAM_HOST_DEVICE static index_t item_of(const Thread& th, const Params& p, index_t place) {
     return p.candidates.data == nullptr ? place : th.load_readonly(p.candidates.data + place);
   }
-  template <class Thread>
-  DREAM_HOST_DEVICE static const T* user_row(const Thread& th, const Params& p, index_t rows, index_t row) {
-    return row < rows ? p.users.row(user_of(th, p, row)) : nullptr;
-  }
-  template <class Thread>
-  DREAM_HOST_DEVICE static const T* item_row(const Thread& th, const Params& p, index_t chosen, std::int64_t place) {
-    return place < chosen ? p.items.row(item_of(th, p, static_cast<index_t>(place))) : nullptr;
+  /// begin + offset, and last - 1 where that is behind it.
+  DREAM_HOST_DEVICE static index_t clamp(index_t begin, int offset, index_t last) {
+    return offset < last - begin ? begin + offset : last - 1;
   }
 
-  /// Columns from .. from + 3 of a row, zeros behind its end and where there is no row.
+  /// Four values that are aligned as packs are.
   template <class Thread>
-  DREAM_HOST_DEVICE static void load_columns(const Thread& th, T (&to)[4], const T* row, int from, index_t dim,
-                                             bool packs) {
-    if (row != nullptr && packs && from + 3 < dim) {
+  DREAM_HOST_DEVICE static void load_packs(const Thread& th, T (&to)[4], const T* from) {
+    DREAM_UNROLL
+    for (int e = 0; e < 4; e += width) {
+      const auto pack = th.load_readonly(as_pack<width>(from + e));
       DREAM_UNROLL
-      for (int e = 0; e < 4; e += width) {
-        const auto pack = th.load_readonly(as_pack<width>(row + from + e));
-        DREAM_UNROLL
-        for (int i = 0; i < width; ++i) to[e + i] = pack[i];
-      }
-    } else {
-      DREAM_UNROLL
-      for (int e = 0; e < 4; ++e) to[e] = row != nullptr && from + e < dim ? th.load_readonly(row + from + e) : T{0};
+      for (int i = 0; i < width; ++i) to[e + i] = pack[i];
     }
   }
+  /// Four values of which `there` are there; zeros behind them.
+  template <class Thread>
+  DREAM_HOST_DEVICE static void load_values(const Thread& th, T (&to)[4], const T* from, int there) {
+    DREAM_UNROLL
+    for (int e = 0; e < 4; ++e) to[e] = e < there ? th.load_readonly(from + e) : T{0};
+  }
+  /// Four values in shared memory.
   template <class Thread>
   DREAM_HOST_DEVICE static void four(const Thread& th, const T* from, T* to) {
     DREAM_UNROLL
@@ -419,7 +428,7 @@ void top_k(Context& context, const TopKArguments<T>& a) {
   const MatrixView<index_t> indices{a.list_indices, a.indices.rows, static_cast<index_t>(stride), stride};
   launch<TopKProducts<T>>(context,
                           {a.users, a.items, a.user_rows, a.candidates, a.seen, k, needed.splits, values, indices});
-  launch<TopKRows<T>>(context, {values, indices, 0, {}, {}, scores, a.indices, true});
+  launch<TopKRows<T, true>>(context, {values, indices, 0, {}, {}, scores, a.indices, true});
 }
 
 }  // namespace dream

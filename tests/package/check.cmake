@@ -1,9 +1,11 @@
 # Configures, builds and runs a consumer of the library in SCRATCH, with the default generator.
-# WAY: installed (find_package from a temporary prefix), subdirectory, or without_json (installed, JSON not to be found).
+# WAY: installed (find_package from a temporary prefix), subdirectory, either _with_cuda, or without_json (installed, JSON
+# not to be found).
 cmake_minimum_required(VERSION 3.25)
 file(REMOVE_RECURSE ${SCRATCH})
 unset(ENV{CXXFLAGS})
 unset(ENV{CMAKE_GENERATOR})
+unset(ENV{CUDAFLAGS})
 
 function(run)
   execute_process(COMMAND ${ARGN} RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
@@ -15,7 +17,7 @@ function(run)
 endfunction()
 
 set(options -DCMAKE_CXX_COMPILER=${CXX} -DCMAKE_BUILD_TYPE=Debug)
-if(WAY STREQUAL subdirectory)
+if(WAY MATCHES "subdirectory")
   list(APPEND options -DDREAM_FOLDER=${SOURCE})
 else()
   run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${SCRATCH}/prefix)
@@ -23,7 +25,9 @@ else()
   file(RENAME ${SCRATCH}/prefix ${SCRATCH}/moved)
   list(APPEND options -DCMAKE_PREFIX_PATH=${SCRATCH}/moved)
 endif()
-if(WAY STREQUAL without_json)
+if(WAY MATCHES "with_cuda")
+  list(APPEND options -DCONSUMER_WANTS_CUDA=ON -DCMAKE_CUDA_COMPILER=${NVCC} -DCMAKE_CUDA_ARCHITECTURES=90-real)
+elseif(WAY STREQUAL without_json)
   list(APPEND options -DCMAKE_DISABLE_FIND_PACKAGE_nlohmann_json=ON -DCONSUMER_WANTS_CHECKPOINT=OFF)
 endif()
 

@@ -27,15 +27,14 @@
 #include <cusparse.h>
 
 #include <dream/backend/context.hpp>
+#include <dream/backend/matrix.hpp>
 #include <dream/core/error.hpp>
+#include <dream/cuda/device.cuh>
 #include <dream/cuda/error.cuh>
 #include <dream/cuda/staging.cuh>
 #include <dream/kernels/entry.cuh>
 
 namespace dream {
-
-/// An NVIDIA GPU.
-struct Cuda;
 
 /// The arithmetic of float matrix products: fp32, or tensor cores that round the factors to 10 bits of mantissa.
 enum class MatrixProducts { fp32, tf32 };
@@ -47,81 +46,6 @@ struct CudaOptions {
   cudaStream_t stream = nullptr;
   MatrixProducts products = MatrixProducts::fp32;
 };
-
-namespace detail {
-
-/// Makes a device the thread's current one, until the end of the scope.
-class DeviceScope {
- public:
-  /// For destructors: goes on where that fails.
-  DeviceScope(int device, std::nothrow_t) noexcept {
-    changed_ = cudaGetDevice(&before_) == cudaSuccess && before_ != device && cudaSetDevice(device) == cudaSuccess;
-  }
-  explicit DeviceScope(int device) {
-    DREAM_CUDA_TRY(cudaGetDevice(&before_));
-    if (before_ == device) return;
-    DREAM_CUDA_TRY(cudaSetDevice(device));
-    changed_ = true;
-  }
-  DeviceScope(const DeviceScope&) = delete;
-  DeviceScope& operator=(const DeviceScope&) = delete;
-  ~DeviceScope() {
-    if (changed_) (void)cudaSetDevice(before_);
-  }
-
- private:
-  int before_ = 0;
-  bool changed_ = false;
-};
-
-/// Does nothing: tells whether the program holds code for a device.
-struct ProbeKernel {
-  static constexpr int threads = 32;
-  struct Params {};
-  struct Shared {};
-  static int grid(const Params&) { return 1; }
-  template <class Thread>
-  DREAM_HOST_DEVICE void operator()(const Thread&, const Params&, Shared&) const {}
-};
-
-/// The number of a device on which kernels of this program can run (-1: the current one), or throws.
-inline int usable_device(int device) {
-  int count = 0;
-  DREAM_CUDA_TRY(cudaGetDeviceCount(&count));
-  if (device < 0) DREAM_CUDA_TRY(cudaGetDevice(&device));
-  DREAM_EXPECT(device < count, "CUDA: there is no GPU ", device, "; this process sees ", count, ", numbered from 0");
-  const DeviceScope scope(device);
-  DREAM_CUDA_TRY(cudaFree(nullptr));  // the first call that needs the device itself
-  cudaFuncAttributes attributes{};
-  const cudaError_t code = cudaFuncGetAttributes(&attributes, kernel_entry<ProbeKernel>);
-  if (code == cudaErrorNoKernelImageForDevice || code == cudaErrorInvalidDeviceFunction) {
-    (void)cudaGetLastError();
-    cudaDeviceProp properties{};
-    DREAM_CUDA_TRY(cudaGetDeviceProperties(&properties, device));
-    fail("CUDA: this program has no kernels for GPU ", device, " (", properties.name, ", compute capability ",
-         properties.major, ".", properties.minor, "); compile it with CMAKE_CUDA_ARCHITECTURES that include ",
-         properties.major, properties.minor);
-  }
-  DREAM_CUDA_TRY(code);
-  int pools = 0;
-  DREAM_CUDA_TRY(cudaDeviceGetAttribute(&pools, cudaDevAttrMemoryPoolsSupported, device));
-  DREAM_EXPECT(pools != 0, "CUDA: GPU ", device, " has no memory pools, which stream-ordered allocation needs");
-  return device;
-}
-
-}  // namespace detail
-
-/// Whether Context<Cuda> can be made here; if not, `why` receives the sentence that its error would say. Never throws
-/// for want of a GPU.
-inline bool cuda_is_usable(std::string* why = nullptr, int device = -1) {
-  try {
-    detail::usable_device(device);
-    return true;
-  } catch (const error& e) {
-    if (why != nullptr) *why = e.what();
-    return false;
-  }
-}
 
 /// Kernels, copies and library calls of one context run in the order of its stream. It serves one thread at a time and
 /// must outlive the memory and graphs that come from it.
@@ -154,6 +78,7 @@ class Context<Cuda> {
   ~Context() {
     const detail::DeviceScope scope(device_, std::nothrow);
     (void)cudaStreamSynchronize(stream_);
+    scratch_ = {};
     release_postponed();
     blas_.reset();
     sparse_.reset();
@@ -208,6 +133,7 @@ class Context<Cuda> {
   /// Gives memory of allocate() back, in the stream's order; while a graph is captured, afterwards.
   void release(void* memory) noexcept {
     if (memory == nullptr) return;
+    ++releases_;
     const detail::DeviceScope scope(device_, std::nothrow);
     cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
     if (cudaStreamIsCapturing(stream_, &status) == cudaSuccess && status != cudaStreamCaptureStatusNone) {
@@ -215,6 +141,14 @@ class Context<Cuda> {
       return;
     }
     if (cudaFreeAsync(memory, stream_) != cudaSuccess) (void)cudaGetLastError();
+  }
+
+  /// How often memory was given back: a captured graph is good for as long as this stays the same.
+  std::int64_t releases() const { return releases_; }
+  /// Working memory number `slot` for `count` values, contents unspecified; valid until the slot is asked for again.
+  template <class T>
+  T* scratch(int slot, std::int64_t count) {
+    return scratch_.get<T>(*this, slot, count);
   }
 
   /// Copies from the host; `from` may change as soon as this returns.
@@ -298,28 +232,12 @@ class Context<Cuda> {
   CudaStream own_stream_;
   CudaHandle<cudaMemPool_t, cudaMemPoolDestroy> pool_;
   PinnedStaging staging_;
+  ScratchSlots<Cuda> scratch_;
+  std::int64_t releases_ = 0;
   std::vector<void*> postponed_;  // released while a graph was captured
   void* blas_workspace_ = nullptr;
   CudaHandle<cublasHandle_t, cublasDestroy> blas_;
   CudaHandle<cusparseHandle_t, cusparseDestroy> sparse_;
-};
-
-/// Memory of a context; move-only. Contents are unspecified.
-class CudaBytes {
- public:
-  CudaBytes() = default;
-  CudaBytes(Context<Cuda>& context, std::size_t bytes) : memory_(context.allocate(bytes), Release{&context, bytes}) {}
-
-  void* data() const { return memory_.get(); }
-  std::size_t size() const { return memory_ ? memory_.get_deleter().bytes : 0; }
-
- private:
-  struct Release {
-    Context<Cuda>* context;
-    std::size_t bytes;
-    void operator()(void* memory) const noexcept { context->release(memory); }
-  };
-  std::unique_ptr<void, Release> memory_;
 };
 
 namespace detail {

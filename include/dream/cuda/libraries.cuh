@@ -13,6 +13,7 @@
 #include <cusparse.h>
 
 #include <dream/backend/gemm.hpp>
+#include <dream/backend/matrix.hpp>
 #include <dream/core/view.hpp>
 #include <dream/cuda/context.cuh>
 
@@ -108,7 +109,7 @@ class CusparseMatrix {
     if (rows_ == 0 || cols_ == 0 || entries_ == 0) return;
     const detail::DeviceScope scope(context.device());
     const std::size_t offsets = static_cast<std::size_t>(a.rows) + 1;
-    offsets_ = CudaBytes(context, offsets * sizeof(index_t));
+    offsets_.resize(context, static_cast<std::int64_t>(offsets));
     // The lower halves of the 64-bit offsets.
     DREAM_CUDA_TRY(cudaMemcpy2DAsync(offsets_.data(), sizeof(index_t), a.offsets, sizeof(std::int64_t), sizeof(index_t),
                                      offsets, cudaMemcpyDeviceToDevice, context.stream()));
@@ -155,7 +156,7 @@ class CusparseMatrix {
     std::size_t bytes = 0;
     DREAM_CUSPARSE_TRY(cusparseSpMM_bufferSize(context.sparse(), none, none, &alpha, matrix_.get(), x_.get(), &beta,
                                                y_.get(), detail::cuda_type<T>, algorithm_, &bytes));
-    workspace_ = CudaBytes(context, std::max<std::size_t>(bytes, 16));
+    workspace_.resize(context, static_cast<std::int64_t>(std::max<std::size_t>(bytes, 16)));
     DREAM_CUSPARSE_TRY(cusparseSpMM_preprocess(context.sparse(), none, none, &alpha, matrix_.get(), x_.get(), &beta,
                                                y_.get(), detail::cuda_type<T>, algorithm_, workspace_.data()));
     prepared_cols_ = x.cols;
@@ -166,7 +167,8 @@ class CusparseMatrix {
   index_t rows_, cols_;
   std::int64_t entries_;
   cusparseSpMMAlg_t algorithm_;
-  CudaBytes offsets_, workspace_;
+  Array<index_t, Cuda> offsets_;
+  Array<std::byte, Cuda> workspace_;
   CudaHandle<cusparseConstSpMatDescr_t, cusparseDestroySpMat> matrix_;
   CudaHandle<cusparseDnMatDescr_t, cusparseDestroyDnMat> x_, y_;
   index_t prepared_cols_ = -1;

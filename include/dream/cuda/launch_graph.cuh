@@ -1,7 +1,7 @@
 // CUDA graphs: the work that a function gives to a context, recorded once and started again with one call.
 //
 //   step();                                   // once, so that buffers and handles are there
-//   CudaGraph graph;
+//   LaunchGraph<Cuda> graph;
 //   graph.capture(context, step);
 //   for (;;) graph.replay(context);
 //
@@ -13,12 +13,14 @@
 
 #include <cuda_runtime.h>
 
+#include <dream/backend/context.hpp>
 #include <dream/cuda/context.cuh>
 
 namespace dream {
 
 /// Owns a recorded graph; move-only. The context and every buffer that the work used must outlive its replays.
-class CudaGraph {
+template <>
+class LaunchGraph<Cuda> {
  public:
   /// Calls f() while the context's stream records. Allocating, synchronising or copying to and from the host in f is an
   /// error; f runs nothing. Replaces what was recorded before; after an error there is none.

@@ -143,7 +143,7 @@ struct ColumnSumPieces {
     return rows / piece + (rows % piece != 0);
   }
   DREAM_HOST_DEVICE static int side_by_side(index_t cols) {
-    return threads_side_by_side((std::int64_t{cols} + width - 1) / width, warp_lanes);
+    return 1 << shift_for((std::int64_t{cols} + width - 1) / width, 5);
   }
   DREAM_HOST_DEVICE static int strips(index_t cols) {
     const std::int64_t strip = std::int64_t{side_by_side(cols)} * width;
@@ -233,10 +233,10 @@ void column_sums(Context& context, const ColumnSumsArguments<T>& a) {
   launch<ColumnSumFinish<T>>(context, {a.workspace, ColumnSumPieces<T>::count(a.x.rows), a.alpha, a.beta, a.sums});
 }
 
-inline constexpr int most_products = 8;                ///< of one dot_products()
-inline constexpr std::int64_t most_dot_pieces = 1024;  ///< of one product
+inline constexpr int most_products = 8;       ///< of one dot_products()
+inline constexpr int most_dot_pieces = 1024;  ///< of one product
 
-/// Sums of x_i * y_i over pieces of the matrices: those of pair i are pieces[i * most_dot_pieces ..].
+/// Sums of x_i * y_i over pieces of the matrices: those of pair i are pieces[std::int64_t{i} * most_dot_pieces ..].
 template <class T>
 struct DotPieces {
   static constexpr int threads = Sweep::threads;
@@ -251,8 +251,7 @@ struct DotPieces {
   /// Of sizes alone, whatever the alignment.
   DREAM_HOST_DEVICE static Sweep sweep(const MatrixView<const T>& x) { return {x.rows, x.cols, true}; }
   DREAM_HOST_DEVICE static int pieces_of(const MatrixView<const T>& x) {
-    const std::int64_t passes = sweep(x).passes(pack_width<T>).count;
-    return static_cast<int>(x.cols == 0 ? 0 : passes < most_dot_pieces ? passes : most_dot_pieces);
+    return sweep(x).blocks(pack_width<T>, most_dot_pieces);
   }
   static int most_pieces(const Params& p) {
     int most = 0;
@@ -267,24 +266,28 @@ struct DotPieces {
       const MatrixView<const T>&x = p.x[i], &y = p.y[i];
       const bool square = x.data == y.data && x.stride == y.stride, packs = takes_packs(x) && takes_packs(y);
       double sum = 0;
-      sweep_units<pack_width<T>>(th, sweep(x), [&]<int N>(std::int64_t row, std::int64_t col, Width<N>) {
-        const Pack<T, N> a = read_unit<N>(th, element(x, row, col), packs);
-        const Pack<T, N> b = square ? a : read_unit<N>(th, element(y, row, col), packs);
+      sweep_units<pack_width<T>>(th, sweep(x), pieces_of(x), [&]<int N>(std::int64_t row, std::int64_t col, Width<N>) {
+        const Pack<T, N> a = read_unit<N>(th, x, row, col, packs),
+                         b = square ? a : read_unit<N>(th, y, row, col, packs);
         DREAM_UNROLL
         for (int k = 0; k < N; ++k) sum += static_cast<double>(a[k]) * static_cast<double>(b[k]);
       });
       sum = block_sum(th, sum, shared.sums);
-      if (th.thread() == 0 && th.block() < pieces_of(x)) th.store(p.pieces + i * most_dot_pieces + th.block(), sum);
+      if (th.thread() == 0 && th.block() < pieces_of(x))
+        th.store(p.pieces + std::int64_t{i} * most_dot_pieces + th.block(), sum);
     }
   }
 
  private:
+  /// Zeros beyond the row's end.
   template <int N, class Thread>
-  DREAM_HOST_DEVICE static Pack<T, N> read_unit(const Thread& th, const T* from, bool packs) {
-    if (packs) return th.load_readonly(as_pack<N>(from));
+  DREAM_HOST_DEVICE static Pack<T, N> read_unit(const Thread& th, const MatrixView<const T>& x, std::int64_t row,
+                                                std::int64_t col, bool packs) {
+    const T* from = element(x, row, col);
+    if (packs && col + N <= x.cols) return th.load_readonly(as_pack<N>(from));
     Pack<T, N> values;
     DREAM_UNROLL
-    for (int k = 0; k < N; ++k) values[k] = th.load_readonly(from + k);
+    for (int k = 0; k < N; ++k) values[k] = col + k < x.cols ? th.load_readonly(from + k) : T{0};
     return values;
   }
 };
@@ -316,7 +319,7 @@ struct DotFinish {
   template <class Thread>
   DREAM_HOST_DEVICE void operator()(const Thread& th, const Params& p, Shared& shared) const {
     const int i = th.block();
-    const double sum = sum_of_pieces(th, p.pieces + i * most_dot_pieces, p.pieces_of[i], shared.sums);
+    const double sum = sum_of_pieces(th, p.pieces + std::int64_t{i} * most_dot_pieces, p.pieces_of[i], shared.sums);
     if (th.thread() == 0) write<1>(th, p.out + i, Pack<double, 1>{{sum}}, p.beta);
   }
 };
@@ -330,7 +333,7 @@ struct DotProductsArguments {
   double* out;        ///< one a pair
   double* workspace;  ///< dot_products_workspace(count) values
 };
-inline std::int64_t dot_products_workspace(int count) { return count * most_dot_pieces; }
+inline std::int64_t dot_products_workspace(int count) { return std::int64_t{count} * most_dot_pieces; }
 template <class Context, class T>
 void dot_products(Context& context, const DotProductsArguments<T>& a) {
   typename DotPieces<T>::Params pieces{};

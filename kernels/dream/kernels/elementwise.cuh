@@ -1,9 +1,10 @@
 // Which thread has which elements of a matrix, for kernels that treat every element alike.
 //
 // A row is cut into units of 16 bytes, or of one value where a row of some operand does not begin at a multiple of 16
-// bytes. A row's units lie side by side in a power of two of threads, up to the block, and the block takes as many rows
-// as that leaves room for: no division per element, and neighbouring threads touch neighbouring memory. A matrix
-// without gaps between its rows is one long row. Passes of the block follow each other in a stride of the grid.
+// bytes or has a rest, and for doubles. A row's units lie side by side in a power of two of threads, up to the block,
+// and the block takes as many rows as that leaves room for: no division per element, and neighbouring threads touch
+// neighbouring memory. A matrix without gaps between its rows is one long row. Passes of the block follow each other in
+// a stride of the grid.
 #pragma once
 
 #include <cstdint>
@@ -25,6 +26,11 @@ namespace dream {
 template <class T>
 inline constexpr int pack_width = static_cast<int>(16 / sizeof(T));
 
+/// Values of T in a unit that is loaded at once. Doubles come singly: a warp's 256 bytes travel as well as 512, in half
+/// the registers.
+template <class T>
+inline constexpr int unit_width = sizeof(T) <= 4 ? pack_width<T> : 1;
+
 /// A number of values, as a type.
 template <int N>
 using Width = std::integral_constant<int, N>;
@@ -39,10 +45,11 @@ struct GradientTarget {
   DREAM_HOST_DEVICE bool wanted() const { return view.data != nullptr; }
 };
 
+DREAM_HOST_DEVICE inline bool begins_pack(const void* p) { return reinterpret_cast<std::uintptr_t>(p) % 16 == 0; }
 /// Whether every row begins at a multiple of 16 bytes; true of a view without data.
 template <class T>
 DREAM_HOST_DEVICE bool takes_packs(const MatrixView<T>& m) {
-  return reinterpret_cast<std::uintptr_t>(m.data) % 16 == 0 && (m.rows <= 1 || m.stride % pack_width<T> == 0);
+  return begins_pack(m.data) && (m.rows <= 1 || m.stride % pack_width<T> == 0);
 }
 /// Whether no gap lies between the rows; true of a view without data.
 template <class T>
@@ -55,93 +62,92 @@ DREAM_HOST_DEVICE T* element(const MatrixView<T>& m, std::int64_t row, std::int6
   return m.data + row * m.stride + col;
 }
 
-/// The smallest power of two that is at least `wanted`, at most `most` (a power of two).
-DREAM_HOST_DEVICE constexpr int threads_side_by_side(std::int64_t wanted, int most) {
-  int count = 1;
-  while (count < most && count < wanted) count *= 2;
-  return count;
+/// The least s with 2^s >= wanted; at most `most`.
+DREAM_HOST_DEVICE constexpr int shift_for(std::int64_t wanted, int most) {
+  int shift = 0;
+  while (shift < most && std::int64_t{1} << shift < wanted) ++shift;
+  return shift;
 }
 
 /// How a grid goes over rows x cols elements.
 struct Sweep {
-  static constexpr int threads = 256;  ///< of a block
-  static constexpr std::int64_t most_blocks = 1 << 14;
+  static constexpr int threads_shift = 8, threads = 1 << threads_shift;  ///< of a block
+  static constexpr int most_blocks = 1 << 14;
 
   std::int64_t rows = 0;
   std::int64_t cols = 0;
   bool packs = false;  ///< units are 16 bytes
 
   /// Rows and columns kept apart, for operands that go with rows or columns.
-  template <class First, class... Others>
-  DREAM_HOST_DEVICE static Sweep by_rows(const First& first, const Others&... others) {
-    return {first.rows, first.cols, takes_packs(first) && (takes_packs(others) && ... && true)};
+  template <class T, class... Others>
+  DREAM_HOST_DEVICE static Sweep by_rows(const MatrixView<T>& first, const MatrixView<Others>&... others) {
+    const bool packs = first.cols % unit_width<T> == 0 && takes_packs(first);
+    return {first.rows, first.cols, packs && (takes_packs(others) && ... && true)};
   }
   /// One long row where possible.
-  template <class First, class... Others>
-  DREAM_HOST_DEVICE static Sweep flat(const First& first, const Others&... others) {
-    Sweep sweep = by_rows(first, others...);
-    if (is_contiguous(first) && (is_contiguous(others) && ... && true)) {
-      sweep.cols *= sweep.rows;
-      sweep.rows = sweep.cols > 0 ? 1 : 0;
-    }
-    return sweep;
+  template <class T, class... Others>
+  DREAM_HOST_DEVICE static Sweep flat(const MatrixView<T>& first, const MatrixView<Others>&... others) {
+    if (!(is_contiguous(first) && (is_contiguous(others) && ... && true))) return by_rows(first, others...);
+    return flat(VectorView<T>{first.data, first.size()}, VectorView<Others>{others.data, 0}...);
   }
-
   template <class T, class... Others>
   DREAM_HOST_DEVICE static Sweep flat(const VectorView<T>& first, const VectorView<Others>&... others) {
-    const bool packs = reinterpret_cast<std::uintptr_t>(first.data) % 16 == 0 &&
-                       ((reinterpret_cast<std::uintptr_t>(others.data) % 16 == 0) && ... && true);
-    return {first.size > 0 ? 1 : 0, first.size, packs};
+    const bool packs = first.size % unit_width<T> == 0 && begins_pack(first.data);
+    return {first.size > 0 ? 1 : 0, first.size, packs && (begins_pack(others.data) && ... && true)};
   }
 
-  /// What the block does at a time, for units of `width` values.
-  struct Passes {
-    int side_by_side;            ///< threads along a row
-    std::int64_t strips, count;  ///< passes for a row, passes in all
+  /// The matrix cut into what a block does at a time, for units of `width` values: groups of rows x strips of columns.
+  struct Cut {
+    int shift;  ///< 2^shift threads lie along a row
+    std::int64_t groups, strips;
   };
-  DREAM_HOST_DEVICE Passes passes(int width) const {
+  DREAM_HOST_DEVICE Cut cut(int width) const {
     const std::int64_t units = (cols + width - 1) / width;
-    const int side_by_side = threads_side_by_side(units, threads);
-    const int together = threads / side_by_side;
-    const std::int64_t strips = (units + side_by_side - 1) / side_by_side;
-    return {side_by_side, strips, (rows + together - 1) / together * strips};
+    const int shift = shift_for(units, threads_shift);
+    const int rows_shift = threads_shift - shift;
+    return {shift, (rows + (1 << rows_shift) - 1) >> rows_shift, (units + (1 << shift) - 1) >> shift};
+  }
+  /// Blocks for units of `width` values, at most `most`.
+  DREAM_HOST_DEVICE int blocks(int width, int most) const {
+    const Cut c = cut(width);
+    if (c.groups >= most) return most;
+    const std::int64_t for_all = c.groups * c.strips, even = c.groups * (most / (c.groups > 0 ? c.groups : 1));
+    return static_cast<int>(for_all < even ? for_all : even);
   }
   template <class T>
-  int grid(std::int64_t most = most_blocks) const {
-    const std::int64_t count = passes(packs ? pack_width<T> : 1).count;
-    return static_cast<int>(count < most ? count : most);
+  int grid() const {
+    return blocks(packs ? unit_width<T> : 1, most_blocks);
   }
 };
 
-/// body(row, col, Width<N>{}) for this thread's units of N values; the last unit of a row may come as single values.
+/// body(row, col, Width<N>{}) for this thread's units of N values, of which the last of a row may end beyond it. The
+/// first `blocks` blocks take part.
 template <int N, class Thread, class Body>
-DREAM_HOST_DEVICE void sweep_units(const Thread& th, const Sweep& sweep, const Body& body) {
+DREAM_HOST_DEVICE void sweep_units(const Thread& th, const Sweep& sweep, int blocks, const Body& body) {
   static_assert(Thread::block_threads() == Sweep::threads);
-  const Sweep::Passes passes = sweep.passes(N);
-  const int together = Sweep::threads / passes.side_by_side;
-  const int row_of_thread = th.thread() / passes.side_by_side;
-  const int unit_of_thread = th.thread() % passes.side_by_side;
+  const Sweep::Cut cut = sweep.cut(N);
+  // Neighbouring blocks share a group of rows where there are more blocks than groups.
+  const std::int64_t at_a_group = cut.groups < blocks ? blocks / static_cast<int>(cut.groups > 0 ? cut.groups : 1) : 1;
+  const int sharing = static_cast<int>(at_a_group < cut.strips ? at_a_group : cut.strips > 0 ? cut.strips : 1);
+  const int rows_shift = Sweep::threads_shift - cut.shift, group_step = blocks / sharing;
+  std::int64_t row = (std::int64_t{th.block() / sharing} << rows_shift) + (th.thread() >> cut.shift);
+  if (th.block() >= group_step * sharing) return;
+  const std::int64_t first_col =
+      ((std::int64_t{th.block() % sharing} << cut.shift) + (th.thread() & ((1 << cut.shift) - 1))) * N;
   DREAM_KEEP_LOOP
-  for (std::int64_t pass = th.block(); pass < passes.count; pass += th.grid_blocks()) {
-    const std::int64_t group = passes.strips == 1 ? pass : passes.strips == passes.count ? 0 : pass / passes.strips;
-    const std::int64_t row = group * together + row_of_thread;
-    const std::int64_t col = ((pass - group * passes.strips) * passes.side_by_side + unit_of_thread) * N;
-    if (row >= sweep.rows) continue;
-    if (col + N <= sweep.cols) {
+  for (; row < sweep.rows; row += std::int64_t{group_step} << rows_shift) {
+    DREAM_KEEP_LOOP
+    for (std::int64_t col = first_col; col < sweep.cols; col += (std::int64_t{sharing} << cut.shift) * N)
       body(row, col, Width<N>{});
-    } else if constexpr (N > 1) {
-      DREAM_KEEP_LOOP
-      for (std::int64_t c = col; c < sweep.cols; ++c) body(row, c, Width<1>{});
-    }
   }
 }
-/// The same with the units that the sweep allows for T.
+/// The same with the units that the sweep allows for T; all are whole.
 template <class T, class Thread, class Body>
 DREAM_HOST_DEVICE void sweep_elements(const Thread& th, const Sweep& sweep, const Body& body) {
-  if (sweep.packs)
-    sweep_units<pack_width<T>>(th, sweep, body);
-  else
-    sweep_units<1>(th, sweep, body);
+  if constexpr (unit_width < T >> 1) {
+    if (sweep.packs) return sweep_units<unit_width<T>>(th, sweep, th.grid_blocks(), body);
+  }
+  sweep_units<1>(th, sweep, th.grid_blocks(), body);
 }
 
 /// N neighbouring values, aligned to their size.

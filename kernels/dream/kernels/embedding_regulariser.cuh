@@ -72,11 +72,9 @@ struct RegulariserBackward {
 
   template <class Thread>
   DREAM_HOST_DEVICE void operator()(const Thread& th, const Params& p, Shared&) const {
-    const T d_loss = th.load_readonly(p.d_loss);
     for (int i = 0; i < p.count; ++i) {
-      const double norm = th.load_readonly(p.norms + i);
-      const double slope = p.squares ? 1 / p.divisor : norm == 0 ? 0 : 1 / (norm * p.divisor);
-      const T factor = static_cast<T>(slope) * d_loss;
+      const double size = (p.squares ? 1.0 : th.load_readonly(p.norms + i)) * p.divisor;
+      const T factor = static_cast<T>(size == 0 ? 0 : 1 / size) * th.load_readonly(p.d_loss);
       sweep_elements<T>(th, sweep(p, i), [&]<int N>(std::int64_t row, std::int64_t col, Width<N>) {
         Pack<T, N> values = th.load_readonly(as_pack<N>(element(p.x[i], row, col)));
         DREAM_UNROLL

@@ -42,7 +42,7 @@ struct RowTeam {
   template <class Thread>
   DREAM_HOST_DEVICE RowTeam(const Thread& th, index_t row_cols)
       : size(threads_of(row_cols)),
-        rank(th.thread() % size),
+        rank(th.thread() & (size - 1)),
         index(th.thread() / size),
         teams(team_threads / size),
         cols(row_cols) {
@@ -50,7 +50,7 @@ struct RowTeam {
   }
 
   DREAM_HOST_DEVICE static constexpr int threads_of(index_t row_cols) {
-    return Wide ? team_threads : threads_side_by_side((std::int64_t{row_cols} + width - 1) / width, warp_lanes);
+    return Wide ? team_threads : 1 << shift_for((std::int64_t{row_cols} + width - 1) / width, 5);
   }
   /// Blocks for `rows` rows, at most `most`.
   static int grid(index_t rows, index_t row_cols, std::int64_t most = Sweep::most_blocks) {

@@ -149,14 +149,13 @@ TEST_CASE("Memory that held no groups makes putting places back write nowhere el
 }
 
 TEST_CASE("A pass of the sort takes eight bits of what row numbers, and one more for none, need") {
-  using Sort = detail::DigitSort;
-  REQUIRE(Sort::passes(0) == 1);
-  REQUIRE(Sort::passes(255) == 1);
-  REQUIRE(Sort::passes(256) == 2);
-  REQUIRE(Sort::passes(65535) == 2);
-  REQUIRE(Sort::passes((1 << 24) - 1) == 3);
-  REQUIRE(Sort::passes(1 << 24) == 4);
-  REQUIRE(Sort::passes(std::numeric_limits<index_t>::max()) == 4);
+  REQUIRE(row_groups_passes(0) == 1);
+  REQUIRE(row_groups_passes(255) == 1);
+  REQUIRE(row_groups_passes(256) == 2);
+  REQUIRE(row_groups_passes(65535) == 2);
+  REQUIRE(row_groups_passes((1 << 24) - 1) == 3);
+  REQUIRE(row_groups_passes(1 << 24) == 4);
+  REQUIRE(row_groups_passes(std::numeric_limits<index_t>::max()) == 4);
 }
 
 TEST_CASE("One block needs no workspace, several need two buffers and their counts") {

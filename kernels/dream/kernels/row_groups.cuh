@@ -95,12 +95,6 @@ struct DigitSort {
     DREAM_UNROLL
     for (int u = 0; u < Items; ++u) rank[u] += static_cast<std::uint32_t>(mine[digit(key(u), shift)]) << 16;
   }
-  /// How many digits row numbers below `limit`, and limit itself for all others, have.
-  static int passes(std::int64_t limit) {
-    int count = 1;
-    while ((limit >>= bits) > 0) ++count;
-    return count;
-  }
 };
 
 /// The key of place k of a batch: its row, or `limit` where there is none.
@@ -227,10 +221,8 @@ struct BuildRowGroups {
   template <class Thread>
   DREAM_HOST_DEVICE void operator()(const Thread& th, const Params& p, Shared& shared) const {
     using Sort = detail::DigitSort;
-    if (p.put_back) {
-      detail::put_back_places(th, p.groups, th.thread(), threads);
-      th.sync();
-    }
+    // The sort's barriers stand between this and the writes of what it reads.
+    if (p.put_back) detail::put_back_places(th, p.groups, th.thread(), threads);
     // Keys stay in shared memory, since registers are short; the upper half of position[u] is its rank.
     std::uint32_t position[Items];
     DREAM_UNROLL
@@ -459,6 +451,13 @@ struct CheckRows {
   }
 };
 
+/// Passes that sort row numbers below total_rows, and total_rows itself for those outside.
+inline int row_groups_passes(std::int64_t total_rows) {
+  int passes = 1;
+  while ((total_rows >>= detail::DigitSort::bits) > 0) ++passes;
+  return passes;
+}
+
 /// How many values of 8 bytes build_row_groups needs as workspace for batches of up to `rows` rows.
 inline std::int64_t row_groups_workspace(std::int64_t rows) {
   if (rows <= BuildRowGroups<16>::limit) return 0;
@@ -480,7 +479,7 @@ template <class Context>
 void build_row_groups(Context& context, const RowGroupsArguments& a) {
   const RowGroupsView& groups = a.groups;
   if (!a.built_before) launch<ClearPlaces>(context, {groups.places});
-  const int passes = detail::DigitSort::passes(groups.places.size);
+  const int passes = row_groups_passes(groups.places.size);
   if (a.rows.size <= BuildRowGroups<4>::limit) {
     launch<BuildRowGroups<4>>(context, {a.rows, groups, a.built_before, passes});
     return;

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <map>
 
 #include <dream/core/error.hpp>
 #include <dream/core/file.hpp>
@@ -113,13 +112,7 @@ std::vector<Given> read_json(const std::string& path, const std::string& text) {
 
 std::vector<Given> read_config_file(const std::string& path) {
   const std::string text = dream::read_file(path);
-  std::vector<Given> given = path.ends_with(".json") ? read_json(path, text) : read_yaml(path, text);
-  std::map<std::string, std::string> seen;
-  for (const Given& g : given) {
-    const auto [first, is_first] = seen.emplace(g.key, g.place);
-    if (!is_first) dream::fail(g.place, ": '", g.key, "' is already set at ", first->second);
-  }
-  return given;
+  return path.ends_with(".json") ? read_json(path, text) : read_yaml(path, text);
 }
 
 Given parse_assignment(const std::string& text) {

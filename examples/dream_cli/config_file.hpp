@@ -14,8 +14,7 @@ struct Given {
   std::string place;
 };
 
-/// The keys of a flat YAML or JSON file (by its ending .json), in file order. Nested mappings are errors; a key twice
-/// is an error.
+/// The keys of a flat YAML or JSON file (by its ending .json), in file order. Nested mappings are errors.
 std::vector<Given> read_config_file(const std::string& path);
 
 /// The key and value of a `--set key=value` argument; the value is read as YAML.

@@ -59,7 +59,11 @@ int run(int argc, char** argv) {
   sub->add_option("--model", t.model, "dream (default), lightgcn or mf")
       ->check(CLI::IsMember({"dream", "lightgcn", "mf"}))
       ->type_name("NAME");
-  sub->add_option("--backend", t.backend, "what computes: cpu")->check(CLI::IsMember({"cpu"}))->type_name("NAME");
+  sub->add_option("--backend", t.backend,
+                  "what computes: cpu, cuda (a GPU), auto (a GPU where there is one), or emulated (the CUDA kernels on "
+                  "the host, for tests)")
+      ->check(CLI::IsMember({"cpu", "cuda", "auto", "emulated"}))
+      ->type_name("NAME");
   sub->add_option("--epochs", t.epochs, "the most epochs")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1000000000}))
       ->type_name("N");

@@ -206,8 +206,11 @@ std::vector<Key> make_keys() {
   k.push_back(
       choice("model", "what is trained", FIELD(model_name),
              words({std::pair{std::string("dream"), std::string("dream")}, {"lightgcn", "lightgcn"}, {"mf", "mf"}})));
-  k.push_back(
-      choice("backend", "what computes", FIELD(backend), words({std::pair{std::string("cpu"), std::string("cpu")}})));
+  k.push_back(choice("backend", "what computes", FIELD(backend),
+                     words({std::pair{std::string("cpu"), std::string("cpu")},
+                            {"cuda", "cuda"},
+                            {"emulated", "emulated"},
+                            {"auto", "auto"}})));
   k.push_back(integer("embedding_size", "columns of every embedding", FIELD(model.embedding_size), {1, 65536}));
   k.push_back(integer("n_ui_layers", "steps over the user-item graph", FIELD(model.n_ui_layers), layers));
   k.push_back(

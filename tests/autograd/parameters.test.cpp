@@ -12,7 +12,8 @@ TEST_CASE("Parameters lie on cache lines of one flat buffer, zero at first, with
   const ParameterId a = p.add("a", 3, 5), b = p.add("b", 1, 1), none = p.add("none", 0, 4), c = p.add("c", 2, 16);
   REQUIRE_ERROR(p.value(a), "parameter a is used before allocate()");
   REQUIRE_ERROR(p.add("b", 2, 2), "already is a parameter b");
-  p.allocate();
+  Context<Cpu> context;
+  p.allocate(context);
   REQUIRE_ERROR(p.add("late", 1, 1), "parameter late comes after allocate()");
   CHECK(p.count() == 4);
   for (const ParameterId id : {a, b, c}) {

@@ -16,6 +16,7 @@
 #include "support/catch.hpp"
 
 using namespace dream;
+using namespace dream::kernels;
 
 #define NEEDS_GPU()                                              \
   do {                                                           \

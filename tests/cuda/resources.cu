@@ -27,6 +27,7 @@
 #include <dream/kernels/top_k.cuh>
 
 using namespace dream;
+using namespace dream::kernels;
 
 /// Carries to the report what the compiler does not say: threads, and shared memory given at launch.
 template <class Kernel, int threads, std::size_t shared_bytes>

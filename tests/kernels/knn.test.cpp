@@ -13,6 +13,7 @@
 #include "support/catch.hpp"
 
 using namespace dream;
+using namespace dream::kernels;
 
 namespace {
 

@@ -13,6 +13,7 @@
 #include "support/catch.hpp"
 
 using namespace dream;
+using namespace dream::kernels;
 
 namespace {
 
@@ -76,7 +77,7 @@ std::vector<double> by_kernels(const Lists& lists, const std::vector<int>& cutof
 std::vector<double> reference(const Lists& lists, const std::vector<int>& cutoffs, int counted_class = 0) {
   Context<Cpu> context(1);
   const MetricTable table =
-      detail::mean_metrics(context, lists.ranked_view(), cutoffs, [&](index_t r, std::vector<index_t>& out) {
+      dream::detail::mean_metrics(context, lists.ranked_view(), cutoffs, [&](index_t r, std::vector<index_t>& out) {
         const std::size_t u =
             static_cast<std::size_t>(lists.user_rows.empty() ? r : lists.user_rows[static_cast<std::size_t>(r)]);
         out.clear();

@@ -10,6 +10,7 @@
 #include "support/kernel_matrix.hpp"
 
 using namespace dream;
+using namespace dream::kernels;
 using namespace dream_test;
 
 namespace {

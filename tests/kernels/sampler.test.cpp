@@ -13,6 +13,7 @@
 #include "support/catch.hpp"
 
 using namespace dream;
+using namespace dream::kernels;
 
 namespace {
 
@@ -96,28 +97,6 @@ Pairs by_sampler(const Interactions& data, std::uint64_t seed, std::uint32_t epo
 }
 
 }  // namespace
-
-TEST_CASE("The permutation of kernels is the sampler's, for every size, and a permutation") {
-  for (const std::uint64_t size : {1, 2, 3, 4, 5, 31, 32, 33, 127, 128, 129, 1000, 4097}) {
-    const RandomStream random{size + 5, RandomUse::shuffle, 3};
-    const Permutation expected(size, random);
-    const FeistelPermutation found = FeistelPermutation::of(size, random);
-    std::vector<bool> reached(size);
-    bool same = true;
-    for (std::uint64_t i = 0; i < size; ++i) {
-      same &= found(i) == expected(i);
-      reached[found(i)] = true;
-    }
-    CAPTURE(size);
-    REQUIRE(same);
-    REQUIRE(std::count(reached.begin(), reached.end(), true) == static_cast<std::ptrdiff_t>(size));
-  }
-  const std::uint64_t large = (std::uint64_t{1} << 40) + 12345;
-  const RandomStream random{9, RandomUse::shuffle, 1};
-  const Permutation expected(large, random);
-  const FeistelPermutation found = FeistelPermutation::of(large, random);
-  for (std::uint64_t i = 0; i < 100; ++i) REQUIRE(found(i << 33) == expected(i << 33));
-}
 
 TEST_CASE("Batches have exactly the sampler's users, positives and negatives, for every batch size") {
   const Interactions data = skewed(60, 150, 2);

@@ -11,6 +11,7 @@
 #include "support/catch.hpp"
 
 using namespace dream;
+using namespace dream::kernels;
 
 namespace {
 

@@ -70,7 +70,7 @@ namespace {
 /// Steps 3 to 5 of training on batches of one size: their allocations.
 template <class Model>
 void check_steps(Context<Cpu>& context, Model& model, PairSampler& sampler) {
-  Adam<float, Cpu> optimiser(model.parameters(), model.large_parameters(), {});
+  Adam<float, Cpu> optimiser(context, model.parameters(), model.large_parameters(), {});
   Tape<float, Cpu> tape(context);
   for (int step = 1; step <= 5; ++step) {
     const std::int64_t before = allocations;

@@ -40,12 +40,13 @@ double worst(VectorView<const T> found, const std::vector<double>& expected) {
 
 TEST_CASE("Adam over flat parameters follows the double reference for many steps, factors of the rate included") {
   for (const index_t size : {1, 15, 64, 20000}) {
+    Context<Cpu> context(2);
     Parameters<double, Cpu> p;
     const ParameterId id = p.add("p", size, 1);
-    p.allocate();
+    p.allocate(context);
     Parameters<float, Cpu> p32;
     const ParameterId id32 = p32.add("p", size, 1);
-    p32.allocate();
+    p32.allocate(context);
     std::vector<double> start;
     for (index_t k = 0; k < size; ++k) {
       const double value = random_matrix(1, 1, static_cast<std::uint64_t>(k))(0, 0);
@@ -54,9 +55,8 @@ TEST_CASE("Adam over flat parameters follows the double reference for many steps
       p32.value(id32)(k, 0) = static_cast<float>(value);
     }
     Reference reference(start);
-    Context<Cpu> context(2);
-    Adam<double, Cpu> adam(p, {}, {.learning_rate = 0.01});
-    Adam<float, Cpu> adam32(p32, {}, {.learning_rate = 0.01});
+    Adam<double, Cpu> adam(context, p, {}, {.learning_rate = 0.01});
+    Adam<float, Cpu> adam32(context, p32, {}, {.learning_rate = 0.01});
     for (int t = 0; t < 20; ++t) {
       std::vector<double> g;
       const RandomStream random{99, RandomUse::user, static_cast<std::uint32_t>(t)};
@@ -100,9 +100,9 @@ TEST_CASE(
           (*one)[0].right = right.view();
         }
         Parameters<double, Cpu> none;
-        none.allocate();
-        Adam<double, Cpu> adam(none, large, {}), adam_again(none, again, {});
         Context<Cpu> one(1), three(3);
+        none.allocate(one);
+        Adam<double, Cpu> adam(one, none, large, {}), adam_again(three, none, again, {});
         for (int t = 0; t < 3; ++t) {
           adam.step(one);
           adam_again.step(three);
@@ -120,8 +120,8 @@ TEST_CASE("Factors that do not fit the large parameter are an error with all thr
   large[0].left = left.view();
   large[0].right = right.view();
   Parameters<float, Cpu> none;
-  none.allocate();
-  Adam<float, Cpu> adam(none, large, {});
   Context<Cpu> context(1);
+  none.allocate(context);
+  Adam<float, Cpu> adam(context, none, large, {});
   REQUIRE_ERROR(adam.step(context), "large parameter 4 x 3: its gradient's factors are 4 x 2 and 4 x 2");
 }

@@ -39,7 +39,8 @@ class Scripted {
 
   Scripted() {
     p = parameters_.add("p", 1, 1);
-    parameters_.allocate();
+    Context<Cpu> context(1);
+    parameters_.allocate(context);
     one_.fill(1);
   }
   Parameters<double, Cpu>& parameters() { return parameters_; }

@@ -51,7 +51,7 @@ double chi_square_limit(double freedom) {
 TEST_CASE("A permutation visits every place once, whatever its size, and depends on seed and step") {
   for (const std::uint64_t size : {1u, 2u, 3u, 4u, 5u, 31u, 32u, 33u, 1000u, 12345u}) {
     std::vector<int> visits(size);
-    const Permutation permutation(size, {7, RandomUse::shuffle, 1});
+    const auto permutation = FeistelPermutation::of(size, {7, RandomUse::shuffle, 1});
     for (std::uint64_t k = 0; k < size; ++k) {
       const std::uint64_t to = permutation(k);
       REQUIRE(to < size);
@@ -59,7 +59,8 @@ TEST_CASE("A permutation visits every place once, whatever its size, and depends
     }
     for (const int v : visits) REQUIRE(v == 1);
     if (size < 1000) continue;
-    const Permutation other_seed(size, {8, RandomUse::shuffle, 1}), other_step(size, {7, RandomUse::shuffle, 2});
+    const auto other_seed = FeistelPermutation::of(size, {8, RandomUse::shuffle, 1});
+    const auto other_step = FeistelPermutation::of(size, {7, RandomUse::shuffle, 2});
     std::uint64_t fixed = 0, same_seed = 0, same_step = 0;
     for (std::uint64_t k = 0; k < size; ++k) {
       fixed += permutation(k) == k;
@@ -77,7 +78,7 @@ TEST_CASE("Over seeds a permutation sends a place to every place equally often, 
   constexpr int seeds = 24 * 200;
   std::vector<double> first(size), difference(size);
   for (int seed = 0; seed < seeds; ++seed) {
-    const Permutation permutation(size, {static_cast<std::uint64_t>(seed), RandomUse::shuffle, 0});
+    const auto permutation = FeistelPermutation::of(size, {static_cast<std::uint64_t>(seed), RandomUse::shuffle, 0});
     ++first[permutation(5)];
     ++difference[(permutation(6) + size - permutation(5)) % size];
   }

@@ -34,12 +34,12 @@ class Parameters {
   }
 
   /// Takes memory for all parameters and sets it to zero.
-  void allocate() {
+  void allocate(Context<B>& context) {
     allocated_ = true;
-    values_.resize(total_);
-    gradients_.resize(total_);
-    values_.fill(T{0});
-    gradients_.fill(T{0});
+    values_.resize(context, total_);
+    gradients_.resize(context, total_);
+    fill(context, values_.view(), T{0});
+    fill(context, gradients_.view(), T{0});
   }
 
   MatrixView<T> value(ParameterId id) { return view(values_, id); }
@@ -94,6 +94,15 @@ void xavier_uniform(MatrixView<T> m, std::uint64_t seed, std::uint32_t step) {
     for (index_t j = 0; j < m.cols; ++j)
       m(i, j) = static_cast<T>(
           (2 * random.uniform(static_cast<std::uint64_t>(i) * static_cast<std::uint64_t>(m.cols) + j) - 1) * bound);
+}
+
+/// The same in the memory of any backend, with the same values.
+template <class T, class B>
+void xavier_uniform(Context<B>& context, MatrixView<T> m, std::uint64_t seed, std::uint32_t step) {
+  DREAM_EXPECT(m.stride == m.cols || m.rows <= 1, "xavier_uniform: the rows of ", shape(m), " have gaps");
+  Matrix<T, Cpu> host(m.rows, m.cols);
+  xavier_uniform(host.view(), seed, step);
+  upload<T>(context, std::span<const T>(host.data(), static_cast<std::size_t>(host.size())), m.data);
 }
 
 }  // namespace dream

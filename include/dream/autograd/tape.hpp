@@ -22,6 +22,7 @@
 #include <vector>
 
 #include <dream/backend/matrix.hpp>
+#include <dream/kernels/elementwise.cuh>
 
 namespace dream {
 
@@ -41,6 +42,12 @@ struct GradView {
 
   bool wanted() const { return is_wanted; }
 };
+
+/// The same for a kernel.
+template <class T>
+kernels::GradientTarget<T> kernel_target(const GradView<T>& gradient) {
+  return {gradient.wanted() ? gradient.view : MatrixView<T>{}, gradient.beta};
+}
 
 /// A value on a tape.
 struct Var {
@@ -149,7 +156,7 @@ class Tape {
     }
     if (at(loss).needs_gradient) {
       prepare_gradient(at(loss));
-      at(loss).gradient(0, 0) = T{1};
+      fill(*context_, at(loss).gradient, T{1});
       at(loss).written = true;
     }
     for (int id = loss.id; id >= 0; --id) {
@@ -160,7 +167,7 @@ class Tape {
     }
     for (std::size_t i = 0; i < size_; ++i) {
       Node& node = *nodes_[i];
-      if (node.is_input && !node.written) fill(node.gradient, T{0});
+      if (node.is_input && !node.written) fill(*context_, node.gradient, T{0});
     }
   }
 
@@ -248,7 +255,7 @@ class Tape {
     node.op = &op;
     const auto run = [&](auto&&... in) {
       const Shape s = op.shape(in...);
-      node.value_memory.resize(std::int64_t{s.rows} * s.cols);
+      node.value_memory.resize(*context_, std::int64_t{s.rows} * s.cols);
       const MatrixView<T> out{node.value_memory.data(), s.rows, s.cols, s.cols};
       op.forward(*context_, in..., out);
       node.value = out;
@@ -340,7 +347,7 @@ class Tape {
       node.gradient = parent.gradient.middle_rows(node.first_row, node.value.rows);
       return;
     }
-    node.gradient_memory.resize(node.value.size());
+    node.gradient_memory.resize(*context_, node.value.size());
     node.gradient = {node.gradient_memory.data(), node.value.rows, node.value.cols, node.value.cols};
   }
 
@@ -351,12 +358,8 @@ class Tape {
     for (std::size_t i = static_cast<std::size_t>(id) + 1; i < size_; ++i) {
       Node& piece = *nodes_[i];
       if (piece.parent == id && !piece.written)
-        fill(node.gradient.middle_rows(piece.first_row, piece.value.rows), T{0});
+        fill(*context_, node.gradient.middle_rows(piece.first_row, piece.value.rows), T{0});
     }
-  }
-
-  static void fill(MatrixView<T> m, T value) {
-    for (index_t i = 0; i < m.rows; ++i) std::fill_n(m.row(i), m.cols, value);
   }
 
   Context<B>* context_;

@@ -11,6 +11,8 @@
 #include <dream/backend/gemm.hpp>
 #include <dream/backend/matrix.hpp>
 #include <dream/backend/row_norm.hpp>
+#include <dream/kernels/dense.cuh>
+#include <dream/kernels/row_norm.cuh>
 
 namespace dream {
 
@@ -54,6 +56,13 @@ void axpby(Context<Cpu>& context, T alpha, MatrixView<const T> x, T beta, Matrix
   });
 }
 
+/// y = alpha scale x + beta y, elementwise; `scale` is a 1 x 1 matrix, such as the gradient of a loss.
+template <class T>
+void scaled_axpby(Context<Cpu>& context, T alpha, MatrixView<const T> scale, MatrixView<const T> x, T beta,
+                  MatrixView<T> y) {
+  axpby<T>(context, alpha * scale(0, 0), x, beta, y);
+}
+
 /// sums[j] = alpha * (sum over rows of x(., j)) + beta * sums[j]; sums is 1 x cols.
 template <class T>
 void column_sums(Context<Cpu>& context, T alpha, MatrixView<const T> x, T beta, MatrixView<T> sums) {
@@ -90,6 +99,17 @@ double dot(Context<Cpu>& context, MatrixView<const T> x, MatrixView<const T> y) 
     }
     return sum;
   });
+}
+
+/// Whether no value of x is NaN or infinite.
+template <class T>
+bool all_finite(Context<Cpu>&, MatrixView<const T> x) {
+  for (index_t i = 0; i < x.rows; ++i) {
+    T sum = 0;  // 0 for finite values, else NaN
+    for (index_t j = 0; j < x.cols; ++j) sum += x(i, j) * T{0};
+    if (!(sum == T{0})) return false;
+  }
+  return true;
 }
 
 /// inverse[i] = 1 / |row i of x|, 0 for a zero row and for one with a value that is not finite; at most the largest
@@ -144,13 +164,85 @@ void normalise_rows_backward(Context<Cpu>& context, T alpha, MatrixView<const T>
       T along = 0;
       for (index_t j = 0; j < y.cols; ++j) along += yi[j] * di[j];
       constexpr T most = std::numeric_limits<T>::max();
-      const T scale = std::clamp(alpha * inverse[i], -most, most);  // infinite, it would turn zeros into NaN
+      const T factor = std::clamp(alpha * inverse[i], -most, most);  // infinite, it would turn zeros into NaN
       for (index_t j = 0; j < y.cols; ++j) {
-        const T g = scale * (di[j] - yi[j] * along);
+        const T g = factor * (di[j] - yi[j] * along);
         out[j] = beta == T{0} ? g : g + beta * out[j];
       }
     }
   });
+}
+
+/// The same times `scale`, a 1 x 1 matrix.
+template <class T>
+void normalise_rows_backward(Context<Cpu>& context, T alpha, MatrixView<const T> scale, MatrixView<const T> y,
+                             VectorView<const T> inverse, MatrixView<const T> dy, T beta, MatrixView<T> dx) {
+  normalise_rows_backward<T>(context, alpha * scale(0, 0), y, inverse, dy, beta, dx);
+}
+
+// The same by kernels.
+
+template <class T, KernelBackend B>
+void axpby(Context<B>& context, T alpha, MatrixView<const T> x, T beta, MatrixView<T> y) {
+  DREAM_EXPECT(x.rows == y.rows && x.cols == y.cols, "axpby: x is ", shape(x), ", y is ", shape(y));
+  launch<kernels::Axpby<T>>(context, {alpha, nullptr, x, beta, y});
+}
+
+template <class T, KernelBackend B>
+void scaled_axpby(Context<B>& context, T alpha, MatrixView<const T> scale, MatrixView<const T> x, T beta,
+                  MatrixView<T> y) {
+  DREAM_EXPECT(x.rows == y.rows && x.cols == y.cols, "axpby: x is ", shape(x), ", y is ", shape(y));
+  launch<kernels::Axpby<T>>(context, {alpha, scale.data, x, beta, y});
+}
+
+template <class T, KernelBackend B>
+void column_sums(Context<B>& context, T alpha, MatrixView<const T> x, T beta, MatrixView<T> sums) {
+  DREAM_EXPECT(sums.rows == 1 && sums.cols == x.cols, "column_sums: x is ", shape(x), ", sums are ", shape(sums));
+  T* workspace = context.template scratch<T>(0, kernels::column_sums_workspace<T>(x.rows, x.cols));
+  kernels::column_sums(context, kernels::ColumnSumsArguments<T>{alpha, x, beta, {sums.data, sums.cols}, workspace});
+}
+
+/// out[0] = the sum over all elements of x * y, in device memory.
+template <class T, KernelBackend B>
+void dot(Context<B>& context, MatrixView<const T> x, MatrixView<const T> y, VectorView<double> out) {
+  DREAM_EXPECT(x.rows == y.rows && x.cols == y.cols && out.size == 1, "dot: x is ", shape(x), ", y is ", shape(y));
+  kernels::DotProductsArguments<T> a{};
+  a.x[0] = x;
+  a.y[0] = y;
+  a.count = 1;
+  a.out = out.data;
+  a.workspace = context.template scratch<double>(0, kernels::dot_products_workspace(1));
+  kernels::dot_products(context, a);
+}
+
+/// Waits for the answer.
+template <class T, KernelBackend B>
+bool all_finite(Context<B>& context, MatrixView<const T> x) {
+  // A square of a finite number is finite in double, and so is their sum, unless they are near the end of double.
+  double* sum = context.template scratch<double>(1, 1);
+  dot<T>(context, x, x, VectorView<double>{sum, 1});
+  double found = 0;
+  download<double>(context, sum, std::span(&found, 1));
+  return std::isfinite(found);
+}
+
+template <class T, KernelBackend B>
+void inverse_row_norms(Context<B>& context, MatrixView<const T> x, VectorView<T> inverse) {
+  DREAM_EXPECT(inverse.size == x.rows, "inverse_row_norms: ", inverse.size, " places for ", x.rows, " rows");
+  kernels::inverse_row_norms(context, x, inverse);
+}
+
+template <class T, KernelBackend B>
+void normalise_rows(Context<B>& context, MatrixView<const T> x, MatrixView<T> y, VectorView<T> inverse) {
+  DREAM_EXPECT(inverse.size == x.rows, "normalise_rows: ", inverse.size, " places for ", x.rows, " rows");
+  kernels::normalise_rows(context, kernels::NormaliseRowsArguments<T>{x, y, inverse});
+}
+
+template <class T, KernelBackend B>
+void normalise_rows_backward(Context<B>& context, T alpha, MatrixView<const T> scale, MatrixView<const T> y,
+                             VectorView<const T> inverse, MatrixView<const T> dy, T beta, MatrixView<T> dx) {
+  kernels::normalise_rows_backward(
+      context, kernels::NormaliseRowsBackwardArguments<T>{alpha, scale.data, y, inverse, dy, beta, dx});
 }
 
 }  // namespace dream

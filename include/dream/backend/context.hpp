@@ -23,8 +23,24 @@ namespace dream {
 /// The host, with OpenMP threads where the compiler has them.
 struct Cpu {};
 
+/// A GPU of NVIDIA's. Context<Cuda> is defined in <dream/cuda/context.cuh>, which nvcc compiles.
+struct Cuda {
+  static constexpr bool runs_kernels = true;
+};
+
+/// Backends whose arithmetic is done by kernels (dream/kernels/), in memory that the host reaches only by copies.
+template <class B>
+concept KernelBackend = requires {
+  requires B::runs_kernels;
+};
+
 template <class B>
 class Context;
+
+/// Work that was given to a context of B, kept to be done again: capture(context, f), replay(context), is_captured().
+/// For backends that run kernels.
+template <class B>
+class LaunchGraph;
 
 namespace detail {
 
@@ -143,6 +159,27 @@ class Context<Cpu> {
   int threads_ = 1;
   int region_ = 0;  // OpenMP's level of the region that is open; 0: none
   std::vector<ThreadScratch> scratch_;
+};
+
+/// The context for what is done on the host beside B: the same one where B is Cpu.
+template <class B>
+class HostContext {
+ public:
+  explicit HostContext(Context<B>&) {}
+  Context<Cpu>& get() { return own_; }
+
+ private:
+  Context<Cpu> own_;
+};
+
+template <>
+class HostContext<Cpu> {
+ public:
+  explicit HostContext(Context<Cpu>& context) : context_(&context) {}
+  Context<Cpu>& get() { return *context_; }
+
+ private:
+  Context<Cpu>* context_;
 };
 
 }  // namespace dream

@@ -16,6 +16,11 @@
 #include <dream/backend/context.hpp>
 #include <dream/core/view.hpp>
 
+#if defined(__CUDACC__)  // hands the pragmas for GCC on, but warns of them
+#pragma nv_diagnostic push
+#pragma nv_diag_suppress 1675
+#endif
+
 namespace dream {
 
 /// How a matrix enters a product.
@@ -254,3 +259,7 @@ void gemm(Context<Cpu>& context, Op op_a, Op op_b, T alpha, MatrixView<const T> 
 }
 
 }  // namespace dream
+
+#if defined(__CUDACC__)
+#pragma nv_diagnostic pop
+#endif

@@ -18,6 +18,11 @@
 #include <dream/backend/matrix.hpp>
 #include <dream/core/error.hpp>
 
+#if defined(__CUDACC__)  // hands the pragmas for GCC on, but warns of them
+#pragma nv_diagnostic push
+#pragma nv_diag_suppress 1675
+#endif
+
 namespace dream {
 
 /// A candidate and its score or similarity.
@@ -236,3 +241,7 @@ class RowSelection {
 };
 
 }  // namespace dream
+
+#if defined(__CUDACC__)
+#pragma nv_diagnostic pop
+#endif

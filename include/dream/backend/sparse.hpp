@@ -10,6 +10,13 @@
 
 #include <dream/backend/gemm.hpp>
 #include <dream/backend/matrix.hpp>
+#include <dream/kernels/graph.cuh>
+#include <dream/kernels/row_groups.cuh>
+
+#if defined(__CUDACC__)  // hands the pragmas for GCC on, but warns of them
+#pragma nv_diagnostic push
+#pragma nv_diag_suppress 1675
+#endif
 
 namespace dream {
 
@@ -101,7 +108,7 @@ void spmm(Context<Cpu>& context, T alpha, CsrView<T> a, MatrixView<const T> x, T
 }
 
 /// Throws unless every row number is in 0 .. limit - 1.
-inline void check_rows(VectorView<const index_t> rows, index_t limit) {
+inline void check_rows(Context<Cpu>&, VectorView<const index_t> rows, index_t limit) {
   for (std::int64_t k = 0; k < rows.size; ++k)
     DREAM_EXPECT(rows[k] >= 0 && rows[k] < limit, "row ", rows[k], " at place ", k, " of a batch is outside 0 .. ",
                  limit - 1);
@@ -113,7 +120,7 @@ void spmm_rows(Context<Cpu>& context, CsrView<T> a, VectorView<const index_t> ro
                MatrixView<T> y) {
   DREAM_EXPECT(a.cols == x.rows && y.rows == rows.size && x.cols == y.cols, "spmm_rows: A is ", shape(a), ", X is ",
                shape(x), ", ", rows.size, " rows, Y is ", shape(y));
-  check_rows(rows, a.rows);
+  check_rows(context, rows, a.rows);
   context.parallel_blocks(rows.size, cpu::rows_per_task, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t k = begin; k < end; ++k) {
       const std::int64_t first = a.offsets[rows[k]];
@@ -128,7 +135,7 @@ template <class T>
 void gather_rows(Context<Cpu>& context, MatrixView<const T> x, VectorView<const index_t> rows, MatrixView<T> y) {
   DREAM_EXPECT(y.rows == rows.size && x.cols == y.cols, "gather_rows: X is ", shape(x), ", ", rows.size, " rows, Y is ",
                shape(y));
-  check_rows(rows, x.rows);
+  check_rows(context, rows, x.rows);
   context.parallel_blocks(rows.size, 256, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t k = begin; k < end; ++k) std::copy_n(x.row(rows[k]), x.cols, y.row(static_cast<index_t>(k)));
   });
@@ -143,9 +150,9 @@ template <>
 class RowGroups<Cpu> {
  public:
   /// Groups the positions of `rows` by value. Values are below `total_rows`.
-  void build(Context<Cpu>&, VectorView<const index_t> rows, index_t total_rows) {
+  void build(Context<Cpu>& context, VectorView<const index_t> rows, index_t total_rows) {
     keys_.resize(rows.size);
-    check_rows(rows, total_rows);
+    check_rows(context, rows, total_rows);
     for (std::int64_t k = 0; k < rows.size; ++k) {
       keys_[k] = (static_cast<std::uint64_t>(rows[k]) << 32) | static_cast<std::uint64_t>(k);
     }
@@ -172,6 +179,8 @@ class RowGroups<Cpu> {
     offsets_[count_] = keys_.size();
   }
 
+  /// Rows of the batch, repeated ones counted.
+  std::int64_t batch() const { return positions_.size(); }
   /// Number of distinct rows.
   index_t count() const { return static_cast<index_t>(count_); }
   VectorView<const index_t> rows() const { return {rows_.data(), count_}; }
@@ -243,4 +252,125 @@ void spmm_places(Context<Cpu>& context, T alpha, CsrView<T> a, VectorView<const 
   });
 }
 
+// The same with the owner of A, as ops have it.
+
+template <class T>
+void spmm(Context<Cpu>& context, T alpha, const Csr<T, Cpu>& a, MatrixView<const T> x, T beta, MatrixView<T> y) {
+  spmm<T>(context, alpha, a.view(), x, beta, y);
+}
+template <class T>
+void spmm_rows(Context<Cpu>& context, const Csr<T, Cpu>& a, VectorView<const index_t> rows, MatrixView<const T> x,
+               MatrixView<T> y) {
+  spmm_rows<T>(context, a.view(), rows, x, y);
+}
+template <class T>
+void spmm_places(Context<Cpu>& context, T alpha, const Csr<T, Cpu>& a, VectorView<const index_t> places,
+                 MatrixView<const T> x, T beta, MatrixView<T> y) {
+  spmm_places<T>(context, alpha, a.view(), places, x, beta, y);
+}
+
+// The same by kernels. Row numbers are in device memory and are not checked: a wrong one makes NaN.
+
+template <KernelBackend B>
+class RowGroups<B> {
+ public:
+  void build(Context<B>& context, VectorView<const index_t> rows, index_t total_rows) {
+    const bool grows = rows.size > rows_.capacity() || total_rows != place_.size();
+    if (grows) {
+      place_.resize(context, total_rows);
+      rows_.resize(context, rows.size);
+      positions_.resize(context, rows.size);
+      offsets_.resize(context, rows.size + 1);
+      count_.resize(context, 1);
+    }
+    batch_ = rows.size;
+    kernels::RowGroupsArguments a;
+    a.rows = rows;
+    a.groups = {rows_.view(), offsets_.data(), positions_.data(), place_.view(), count_.data()};
+    a.built_before = !grows;
+    a.workspace = context.template scratch<std::uint64_t>(5, kernels::row_groups_workspace(rows.size));
+    kernels::build_row_groups(context, a);
+  }
+
+  std::int64_t batch() const { return batch_; }
+  /// Number of distinct rows; in device memory.
+  const index_t* count() const { return count_.data(); }
+  VectorView<const index_t> rows() const { return rows_.view(); }
+  VectorView<const index_t> places() const { return place_.view(); }
+  const std::int64_t* offsets() const { return offsets_.data(); }
+  VectorView<const index_t> positions() const { return {positions_.data(), batch_}; }
+
+ private:
+  Array<index_t, B> place_, rows_, positions_, count_;
+  Array<std::int64_t, B> offsets_;
+  std::int64_t batch_ = 0;
+};
+
+/// A row sum's workspace in the context's scratch memory.
+template <class T, KernelBackend B>
+kernels::RowSumWorkspace<T> row_sum_scratch(Context<B>& context, const kernels::RowSumSpace& space) {
+  return {context.template scratch<T>(2, space.carries), context.template scratch<index_t>(3, space.carry_rows),
+          context.template scratch<std::int64_t>(4, space.list_offsets)};
+}
+
+template <class T, KernelBackend B>
+void spmm(Context<B>& context, T alpha, const Csr<T, B>& a, MatrixView<const T> x, T beta, MatrixView<T> y) {
+  DREAM_EXPECT(a.cols == x.rows && a.rows == y.rows && x.cols == y.cols, "spmm: A is ", shape(a), ", X is ", shape(x),
+               ", Y is ", shape(y));
+  kernels::spmm(context,
+                kernels::SpmmArguments<T>{alpha, a.view(), x, beta, y, a.plan,
+                                          row_sum_scratch<T>(context, kernels::row_sum_workspace(a.plan, y.cols))});
+}
+
+template <class T, KernelBackend B>
+void spmm_rows(Context<B>& context, const Csr<T, B>& a, VectorView<const index_t> rows, MatrixView<const T> x,
+               MatrixView<T> y) {
+  DREAM_EXPECT(a.cols == x.rows && y.rows == rows.size && x.cols == y.cols, "spmm_rows: A is ", shape(a), ", X is ",
+               shape(x), ", ", rows.size, " rows, Y is ", shape(y));
+  kernels::spmm_rows(context,
+                     kernels::SpmmRowsArguments<T>{
+                         a.view(), rows, x, y, a.plan,
+                         row_sum_scratch<T>(context, kernels::listed_row_sum_workspace(a.plan, rows.size, y.cols))});
+}
+
+template <class T, KernelBackend B>
+void spmm_places(Context<B>& context, T alpha, const Csr<T, B>& a, VectorView<const index_t> places,
+                 MatrixView<const T> x, T beta, MatrixView<T> y) {
+  DREAM_EXPECT(a.cols == places.size && a.rows == y.rows && x.cols == y.cols, "spmm_places: A is ", shape(a), ", ",
+               places.size, " places, Y is ", shape(y));
+  kernels::spmm_places(context, kernels::SpmmPlacesArguments<T>{
+                                    alpha, a.view(), places, x, beta, y, a.plan,
+                                    row_sum_scratch<T>(context, kernels::row_sum_workspace(a.plan, y.cols))});
+}
+
+template <KernelBackend B>
+void check_rows(Context<B>&, VectorView<const index_t>, index_t) {}
+
+template <class T, KernelBackend B>
+void gather_rows(Context<B>& context, MatrixView<const T> x, VectorView<const index_t> rows, MatrixView<T> y) {
+  DREAM_EXPECT(y.rows == rows.size && x.cols == y.cols, "gather_rows: X is ", shape(x), ", ", rows.size, " rows, Y is ",
+               shape(y));
+  launch<kernels::GatherRows<T>>(context, {x, rows, y});
+}
+
+template <class T, KernelBackend B>
+void sum_groups(Context<B>& context, const RowGroups<B>& groups, MatrixView<const T> dy, MatrixView<T> sums) {
+  DREAM_EXPECT(sums.rows == groups.batch() && sums.cols == dy.cols, "sum_groups: sums are ", shape(sums), " for ",
+               groups.batch(), " rows of ", shape(dy));
+  kernels::sum_groups(context,
+                      kernels::SumGroupsArguments<T>{
+                          groups.count(), groups.offsets(), groups.positions(), dy, sums,
+                          row_sum_scratch<T>(context, kernels::sum_groups_workspace(groups.batch(), sums.cols))});
+}
+
+template <class T, KernelBackend B>
+void scatter_groups(Context<B>& context, const RowGroups<B>& groups, MatrixView<const T> sums, T beta,
+                    MatrixView<T> dx) {
+  launch<kernels::ScatterGroups<T>>(context, {groups.count(), groups.rows(), groups.places(), sums, beta, dx});
+}
+
 }  // namespace dream
+
+#if defined(__CUDACC__)
+#pragma nv_diagnostic pop
+#endif

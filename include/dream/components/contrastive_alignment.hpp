@@ -11,6 +11,9 @@
 #include <vector>
 
 #include <dream/autograd/tape.hpp>
+#include <dream/kernels/contrastive_alignment.cuh>
+#include <dream/kernels/cosine_distance.cuh>
+#include <dream/kernels/moment_distance.cuh>
 #include <dream/ops/dense.hpp>
 
 namespace dream {
@@ -38,46 +41,36 @@ class InfoNce {
     return {1, 1};
   }
   void forward(Context<B>& context, MatrixView<const T> x, MatrixView<const T> y, MatrixView<T> loss) {
-    const index_t b = x.rows, d = x.cols;
-    x_hat_.resize(b, d);
-    y_hat_.resize(b, d);
-    dx_hat_.resize(b, d);
-    dy_hat_.resize(b, d);
-    x_inverse_.resize(b);
-    y_inverse_.resize(b);
-    normalise_rows(context, x, x_hat_.view(), x_inverse_.view());
-    normalise_rows(context, y, y_hat_.view(), y_inverse_.view());
-    const bool both = options_.directions == Directions::both;
-    share_ = both ? T{1} / T{2} : T{1};
-    double value = info_nce<T>(context, x_hat_.view(), y_hat_.view(), options_.temperature, T{0}, dx_hat_.view(),
-                               dy_hat_.view(), workspace_);
-    if (both)
-      value += info_nce<T>(context, y_hat_.view(), x_hat_.view(), options_.temperature, T{1}, dy_hat_.view(),
-                           dx_hat_.view(), workspace_);
-    loss(0, 0) = share_ * static_cast<T>(value);
+    for (auto* m : {&x_hat_, &y_hat_, &dx_hat_, &dy_hat_}) m->resize(context, x.rows, x.cols);
+    for (auto* inverse : {&x_inverse_, &y_inverse_}) inverse->resize(context, x.rows);
+    normalise_rows<T>(context, x, x_hat_.view(), x_inverse_.view());
+    normalise_rows<T>(context, y, y_hat_.view(), y_inverse_.view());
+    info_nce<T>(context, options_.directions, options_.temperature, x_hat_.view(), y_hat_.view(), loss, dx_hat_.view(),
+                dy_hat_.view(), workspace_);
   }
   void backward(Context<B>& context, MatrixView<const T>, MatrixView<const T>, MatrixView<const T>,
                 MatrixView<const T> d_loss, GradView<T> dx, GradView<T> dy) {
     if (dx.wanted())
-      normalise_rows_backward<T>(context, share_ * d_loss(0, 0), x_hat_.view(), x_inverse_.view(), dx_hat_.view(),
-                                 dx.beta, dx.view);
+      normalise_rows_backward<T>(context, T{1}, d_loss, x_hat_.view(), x_inverse_.view(), dx_hat_.view(), dx.beta,
+                                 dx.view);
     if (dy.wanted())
-      normalise_rows_backward<T>(context, share_ * d_loss(0, 0), y_hat_.view(), y_inverse_.view(), dy_hat_.view(),
-                                 dy.beta, dy.view);
+      normalise_rows_backward<T>(context, T{1}, d_loss, y_hat_.view(), y_inverse_.view(), dy_hat_.view(), dy.beta,
+                                 dy.view);
   }
 
  private:
   Options options_;
-  T share_ = T{1};
   Matrix<T, B> x_hat_, y_hat_, dx_hat_, dy_hat_;
   Array<T, B> x_inverse_, y_inverse_;
   Array<T, B> workspace_;
 };
 
-/// One direction on rows of length 1 (or 0): returns the loss and writes dx = beta dx + .., dy = beta dy + ..
-/// The rows are cut into at most eight fixed parts; each part sums its own dy, and the parts are added in order.
+namespace detail {
+
+/// One direction on rows of length 1 (or 0), times `share`: returns the loss and writes dx = beta dx + .., dy = beta dy
+/// + .. The rows are cut into at most eight fixed parts; each part sums its own dy, and the parts are added in order.
 template <class T>
-double info_nce(Context<Cpu>& context, MatrixView<const T> x, MatrixView<const T> y, T temperature, T beta,
+double info_nce(Context<Cpu>& context, MatrixView<const T> x, MatrixView<const T> y, T temperature, T share, T beta,
                 MatrixView<T> dx, MatrixView<T> dy, Array<T, Cpu>& workspace) {
   constexpr index_t cols = cpu::tile_cols<T>;
   const index_t b = x.rows, d = x.cols;
@@ -99,7 +92,7 @@ double info_nce(Context<Cpu>& context, MatrixView<const T> x, MatrixView<const T
   });
 
   double loss[8] = {};
-  const T weight = T{1} / (temperature * static_cast<T>(b));
+  const T weight = share / (temperature * static_cast<T>(b));
   context.parallel_for(parts, [&](std::int64_t part) {
     T* s = context.scratch<T>(6, block * stride);
     const MatrixView<T> own_dy{part_dy + part * b * d, b, d, d};
@@ -136,7 +129,20 @@ double info_nce(Context<Cpu>& context, MatrixView<const T> x, MatrixView<const T
   });
   double total = 0;
   for (const double l : loss) total += l;
-  return total / b;
+  return static_cast<double>(share) * total / b;
+}
+
+}  // namespace detail
+
+/// The loss on rows of length 1 (or 0) and its gradients with respect to them.
+template <class T>
+void info_nce(Context<Cpu>& context, Directions directions, T temperature, MatrixView<const T> x, MatrixView<const T> y,
+              MatrixView<T> loss, MatrixView<T> dx, MatrixView<T> dy, Array<T, Cpu>& workspace) {
+  const bool both = directions == Directions::both;
+  const T share = both ? T{1} / T{2} : T{1};
+  double value = detail::info_nce<T>(context, x, y, temperature, share, T{0}, dx, dy, workspace);
+  if (both) value += detail::info_nce<T>(context, y, x, temperature, share, T{1}, dy, dx, workspace);
+  loss(0, 0) = static_cast<T>(value);
 }
 
 /// Intra-alignment, reading `pairs`: mean over the batch of 1 - cos(x_a, y_a).  Inputs X, Y (b x d), result 1 x 1.
@@ -149,27 +155,31 @@ class CosineDistance {
     return {1, 1};
   }
   void forward(Context<B>& context, MatrixView<const T> x, MatrixView<const T> y, MatrixView<T> loss) {
-    x_hat_.resize(x.rows, x.cols);
-    y_hat_.resize(x.rows, x.cols);
-    x_inverse_.resize(x.rows);
-    y_inverse_.resize(x.rows);
-    normalise_rows(context, x, x_hat_.view(), x_inverse_.view());
-    normalise_rows(context, y, y_hat_.view(), y_inverse_.view());
-    loss(0, 0) = static_cast<T>(1.0 - dot<T>(context, x_hat_.view(), y_hat_.view()) / x.rows);
+    for (auto* m : {&x_hat_, &y_hat_}) m->resize(context, x.rows, x.cols);
+    for (auto* inverse : {&x_inverse_, &y_inverse_}) inverse->resize(context, x.rows);
+    normalise_rows<T>(context, x, x_hat_.view(), x_inverse_.view());
+    normalise_rows<T>(context, y, y_hat_.view(), y_inverse_.view());
+    cosine_distance<T>(context, x_hat_.view(), y_hat_.view(), loss);
   }
   void backward(Context<B>& context, MatrixView<const T> x, MatrixView<const T>, MatrixView<const T>,
                 MatrixView<const T> d_loss, GradView<T> dx, GradView<T> dy) {
-    const T g = -d_loss(0, 0) / static_cast<T>(x.rows);
+    const T g = T{-1} / static_cast<T>(x.rows);
     if (dx.wanted())
-      normalise_rows_backward<T>(context, g, x_hat_.view(), x_inverse_.view(), y_hat_.view(), dx.beta, dx.view);
+      normalise_rows_backward<T>(context, g, d_loss, x_hat_.view(), x_inverse_.view(), y_hat_.view(), dx.beta, dx.view);
     if (dy.wanted())
-      normalise_rows_backward<T>(context, g, y_hat_.view(), y_inverse_.view(), x_hat_.view(), dy.beta, dy.view);
+      normalise_rows_backward<T>(context, g, d_loss, y_hat_.view(), y_inverse_.view(), x_hat_.view(), dy.beta, dy.view);
   }
 
  private:
   Matrix<T, B> x_hat_, y_hat_;
   Array<T, B> x_inverse_, y_inverse_;
 };
+
+/// loss = 1 - the mean over the rows of x . y.
+template <class T>
+void cosine_distance(Context<Cpu>& context, MatrixView<const T> x, MatrixView<const T> y, MatrixView<T> loss) {
+  loss(0, 0) = static_cast<T>(1.0 - dot<T>(context, x, y) / x.rows);
+}
 
 /// Intra-alignment, reading `moments`: mean over dimensions of |mean(X) - mean(Y)| + |var(X) - var(Y)|, both over the
 /// rows, variance unbiased (0 for a single row).  Inputs X, Y (b x d), result 1 x 1.
@@ -183,9 +193,7 @@ class MomentDistance {
     return {1, 1};
   }
   void forward(Context<B>& context, MatrixView<const T> x, MatrixView<const T> y, MatrixView<T> loss) {
-    dx_.resize(x.rows, x.cols);
-    dy_.resize(x.rows, x.cols);
-    loss(0, 0) = static_cast<T>(moment_distance(context, x, y, dx_.view(), dy_.view()));
+    moment_distance<T>(context, x, y, loss, dx_.resize(context, x.rows, x.cols), dy_.resize(context, x.rows, x.cols));
   }
   void backward(Context<B>& context, MatrixView<const T>, MatrixView<const T>, MatrixView<const T>,
                 MatrixView<const T> d_loss, GradView<T> dx, GradView<T> dy) {
@@ -197,12 +205,13 @@ class MomentDistance {
   UnitGradient<T, B> dx_, dy_;
 };
 
+/// The loss and its gradients.
 template <class T>
-double moment_distance(Context<Cpu>& context, MatrixView<const T> x, MatrixView<const T> y, MatrixView<T> dx,
-                       MatrixView<T> dy) {
+void moment_distance(Context<Cpu>& context, MatrixView<const T> x, MatrixView<const T> y, MatrixView<T> loss,
+                     MatrixView<T> dx, MatrixView<T> dy) {
   const index_t b = x.rows, d = x.cols;
   const double inverse = 1.0 / b, unbiased = b > 1 ? 1.0 / (b - 1) : 0.0;
-  return ordered_sum(context, d, 16, [&](std::int64_t begin, std::int64_t end) {
+  const double total = ordered_sum(context, d, 16, [&](std::int64_t begin, std::int64_t end) {
     double sum = 0;
     for (index_t j = static_cast<index_t>(begin); j < end; ++j) {
       double mx = 0, my = 0, vx = 0, vy = 0;
@@ -220,6 +229,39 @@ double moment_distance(Context<Cpu>& context, MatrixView<const T> x, MatrixView<
     }
     return sum;
   });
+  loss(0, 0) = static_cast<T>(total);
+}
+
+// The same by kernels.
+
+template <class T, KernelBackend B>
+void info_nce(Context<B>& context, Directions directions, T temperature, MatrixView<const T> x, MatrixView<const T> y,
+              MatrixView<T> loss, MatrixView<T> dx, MatrixView<T> dy, Array<T, B>& workspace) {
+  kernels::InfoNceArguments<T> a;
+  a.x = x;
+  a.y = y;
+  a.temperature = temperature;
+  a.both = directions == Directions::both;
+  a.loss = loss.data;
+  a.dx = dx;
+  a.dy = dy;
+  workspace.resize(context, kernels::info_nce_workspace<T>(x.rows, x.cols, a.both));
+  a.workspace = workspace.data();
+  kernels::info_nce(context, a);
+}
+
+template <class T, KernelBackend B>
+void cosine_distance(Context<B>& context, MatrixView<const T> x, MatrixView<const T> y, MatrixView<T> loss) {
+  double* sum = context.template scratch<double>(1, 1);
+  dot<T>(context, x, y, VectorView<double>{sum, 1});
+  launch<kernels::OneMinusMean<T>>(context, {sum, x.rows, loss.data});
+}
+
+template <class T, KernelBackend B>
+void moment_distance(Context<B>& context, MatrixView<const T> x, MatrixView<const T> y, MatrixView<T> loss,
+                     MatrixView<T> dx, MatrixView<T> dy) {
+  double* workspace = context.template scratch<double>(0, kernels::moment_distance_workspace(x.rows, x.cols));
+  kernels::moment_distance(context, kernels::MomentDistanceArguments<T>{x, y, loss.data, dx, dy, workspace});
 }
 
 }  // namespace dream

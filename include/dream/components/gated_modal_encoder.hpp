@@ -12,6 +12,7 @@
 #include <utility>
 
 #include <dream/autograd/tape.hpp>
+#include <dream/kernels/gated_modal_encoder.cuh>
 #include <dream/ops/dense.hpp>
 
 namespace dream {
@@ -31,14 +32,14 @@ class IdentityGate {
   }
   void forward(Context<B>& context, MatrixView<const T> x, MatrixView<const T> e, MatrixView<const T> w,
                MatrixView<const T> b, MatrixView<T> h) {
-    gate_.resize(x.rows, w.cols);
+    gate_.resize(context, x.rows, w.cols);
     gemm(context, Op::none, Op::none, T{1}, x, w, T{0}, gate_.view());
     gate_forward<T>(context, e, b, gate_.view(), h);
   }
   void backward(Context<B>& context, MatrixView<const T> x, MatrixView<const T> e, MatrixView<const T> w,
                 MatrixView<const T>, MatrixView<const T>, MatrixView<const T> dh, GradView<T> dx, GradView<T> de,
                 GradView<T> dw, GradView<T> db) {
-    d_pre_.resize(x.rows, w.cols);
+    d_pre_.resize(context, x.rows, w.cols);
     // de is written with the gate's gradient, before dx: where x and e are one value it comes first.
     if (dx.wanted() && de.wanted() && dx.view.data == de.view.data) std::swap(dx.beta, de.beta);
     gate_backward<T>(context, e, gate_.view(), dh, d_pre_.view(), de);
@@ -62,13 +63,13 @@ class SelfGate {
   }
   void forward(Context<B>& context, MatrixView<const T> x, MatrixView<const T> w, MatrixView<const T> b,
                MatrixView<T> h) {
-    gate_.resize(x.rows, w.cols);
+    gate_.resize(context, x.rows, w.cols);
     gemm(context, Op::none, Op::none, T{1}, x, w, T{0}, gate_.view());
     gate_forward<T>(context, x, b, gate_.view(), h);
   }
   void backward(Context<B>& context, MatrixView<const T> x, MatrixView<const T> w, MatrixView<const T>,
                 MatrixView<const T>, MatrixView<const T> dh, GradView<T> dx, GradView<T> dw, GradView<T> db) {
-    d_pre_.resize(x.rows, w.cols);
+    d_pre_.resize(context, x.rows, w.cols);
     gate_backward<T>(context, x, gate_.view(), dh, d_pre_.view(), dx);
     if (dw.wanted()) gemm<T>(context, Op::transpose, Op::none, T{1}, x, d_pre_.view(), dw.beta, dw.view);
     if (db.wanted()) column_sums<T>(context, T{1}, d_pre_.view(), db.beta, db.view);
@@ -114,6 +115,18 @@ void gate_backward(Context<Cpu>& context, MatrixView<const T> e, MatrixView<cons
       }
     }
   });
+}
+
+template <class T, KernelBackend B>
+void gate_forward(Context<B>& context, MatrixView<const T> e, MatrixView<const T> b, MatrixView<T> gate,
+                  MatrixView<T> h) {
+  launch<kernels::GateForward<T>>(context, {e, b, gate, h});
+}
+
+template <class T, KernelBackend B>
+void gate_backward(Context<B>& context, MatrixView<const T> e, MatrixView<const T> gate, MatrixView<const T> dh,
+                   MatrixView<T> d_pre, GradView<T> de) {
+  launch<kernels::GateBackward<T>>(context, {e, gate, dh, d_pre, kernel_target(de)});
 }
 
 }  // namespace dream

@@ -35,22 +35,22 @@ class GraphPropagation {
     DREAM_EXPECT(users.rows == graph_->rows() && items.rows == graph_->cols() && users.cols == items.cols,
                  "graph propagation: users are ", shape_of(users), ", items ", shape_of(items), ", the graph joins ",
                  graph_->rows(), " to ", graph_->cols());
-    check_rows(users_, users.rows);
-    check_rows(items_, items.rows);
+    check_rows(context, users_, users.rows);
+    check_rows(context, items_, items.rows);
     user_layers_.resize(static_cast<std::size_t>(std::max(0, layers_ - 1)));
     item_layers_.resize(user_layers_.size());
     MatrixView<const T> xu = users, xi = items;
     for (std::size_t l = 0; l < user_layers_.size(); ++l) {
-      user_layers_[l].resize(users.rows, users.cols);
-      item_layers_[l].resize(items.rows, items.cols);
-      spmm<T>(context, T{1}, graph_->forward.view(), xi, T{0}, user_layers_[l].view());
-      spmm<T>(context, T{1}, graph_->transposed.view(), xu, T{0}, item_layers_[l].view());
+      user_layers_[l].resize(context, users.rows, users.cols);
+      item_layers_[l].resize(context, items.rows, items.cols);
+      spmm<T>(context, T{1}, graph_->forward, xi, T{0}, user_layers_[l].view());
+      spmm<T>(context, T{1}, graph_->transposed, xu, T{0}, item_layers_[l].view());
       xu = user_layers_[l].view();
       xi = item_layers_[l].view();
     }
     const index_t count = static_cast<index_t>(users_.size);
-    mean_rows(context, graph_->forward.view(), users_, users, user_layers_, xi, out.middle_rows(0, count));
-    mean_rows(context, graph_->transposed.view(), items_, items, item_layers_, xu,
+    mean_rows(context, graph_->forward, users_, users, user_layers_, xi, out.middle_rows(0, count));
+    mean_rows(context, graph_->transposed, items_, items, item_layers_, xu,
               out.middle_rows(count, static_cast<index_t>(items_.size)));
   }
 
@@ -61,12 +61,12 @@ class GraphPropagation {
     user_groups_.build(context, users_, users.rows);
     item_groups_.build(context, items_, items.rows);
     sum_groups<T>(context, user_groups_, d_out.middle_rows(0, count),
-                  resize_for_groups(user_sums_, user_groups_, users_.size, users.cols));
+                  resize_for_groups(context, user_sums_, user_groups_, users.cols));
     sum_groups<T>(context, item_groups_, d_out.middle_rows(count, static_cast<index_t>(items_.size)),
-                  resize_for_groups(item_sums_, item_groups_, items_.size, items.cols));
+                  resize_for_groups(context, item_sums_, item_groups_, items.cols));
     const T share = T{1} / static_cast<T>(layers_ + 1);
-    const Side user_side{graph_->forward.view(), user_groups_.places(), user_sums_.view()};
-    const Side item_side{graph_->transposed.view(), item_groups_.places(), item_sums_.view()};
+    const Side user_side{graph_->forward, user_groups_.places(), user_sums_.view()};
+    const Side item_side{graph_->transposed, item_groups_.places(), item_sums_.view()};
     // H_l of both sides, l = L-1 .. 0; the last one goes straight into the gradients.
     MatrixView<const T> hu, hi;
     for (int l = layers_ - 1; l >= 1; --l) {
@@ -84,14 +84,14 @@ class GraphPropagation {
 
  private:
   struct Side {
-    CsrView<T> graph;  // rows of this side, columns of the other
+    const Csr<T, B>& graph;  // rows of this side, columns of the other
     VectorView<const index_t> places;
     MatrixView<const T> sums;  // G, compact
   };
 
   static std::string shape_of(MatrixView<const T> m) { return dream::shape(m); }
 
-  void mean_rows(Context<B>& context, CsrView<T> graph, VectorView<const index_t> rows, MatrixView<const T> ego,
+  void mean_rows(Context<B>& context, const Csr<T, B>& graph, VectorView<const index_t> rows, MatrixView<const T> ego,
                  const std::vector<Matrix<T, B>>& layers, MatrixView<const T> last, MatrixView<T> out) const {
     propagated_mean_rows(context, layers_, graph, rows, ego, layers, last, out);
   }
@@ -113,9 +113,10 @@ class GraphPropagation {
 
 /// out[k] = (ego[r] + sum of layers[.][r] + A[r] last) / (L + 1) for r = rows[k]; L = 0 has no product.
 template <class T>
-void propagated_mean_rows(Context<Cpu>& context, int layers, CsrView<T> graph, VectorView<const index_t> rows,
+void propagated_mean_rows(Context<Cpu>& context, int layers, const Csr<T, Cpu>& a, VectorView<const index_t> rows,
                           MatrixView<const T> ego, const std::vector<Matrix<T, Cpu>>& inner, MatrixView<const T> last,
                           MatrixView<T> out) {
+  const CsrView<T> graph = a.view();
   const T share = T{1} / static_cast<T>(layers + 1);
   context.parallel_blocks(rows.size, cpu::rows_per_task, [&](std::int64_t begin, std::int64_t end) {
     for (index_t k = static_cast<index_t>(begin); k < end; ++k) {
@@ -134,9 +135,10 @@ void propagated_mean_rows(Context<Cpu>& context, int layers, CsrView<T> graph, V
 
 /// One row after the other of scale * (G + A H) + beta out, see GraphPropagation.
 template <class T>
-void propagated_gradient(Context<Cpu>& context, int layers, CsrView<T> graph, VectorView<const index_t> places,
+void propagated_gradient(Context<Cpu>& context, int layers, const Csr<T, Cpu>& a, VectorView<const index_t> places,
                          MatrixView<const T> sums, VectorView<const index_t> other_places,
                          MatrixView<const T> other_sums, MatrixView<const T> h, T scale, T beta, MatrixView<T> out) {
+  const CsrView<T> graph = a.view();
   context.parallel_blocks(out.rows, cpu::rows_per_task, [&](std::int64_t begin, std::int64_t end) {
     for (index_t i = static_cast<index_t>(begin); i < end; ++i) {
       const T* base = places[i] >= 0 ? sums.row(places[i]) : nullptr;
@@ -150,6 +152,47 @@ void propagated_gradient(Context<Cpu>& context, int layers, CsrView<T> graph, Ve
                          beta, out.row(i));
     }
   });
+}
+
+// The same by kernels.
+
+template <class T, KernelBackend B>
+void propagated_mean_rows(Context<B>& context, int layers, const Csr<T, B>& graph, VectorView<const index_t> rows,
+                          MatrixView<const T> ego, const std::vector<Matrix<T, B>>& inner, MatrixView<const T> last,
+                          MatrixView<T> out) {
+  DREAM_EXPECT(inner.size() <= kernels::inner_layer_limit, "graph propagation: ", layers, " layers, kernels take ",
+               kernels::inner_layer_limit + 1);
+  kernels::PropagatedMeanRowsArguments<T> a;
+  a.layers = layers;
+  a.graph = graph.view();
+  a.rows = rows;
+  a.ego = ego;
+  for (std::size_t l = 0; l < inner.size(); ++l) a.inner[l] = inner[l].view();
+  a.last = last;
+  a.out = out;
+  a.plan = graph.plan;
+  a.workspace = row_sum_scratch<T>(context, kernels::listed_row_sum_workspace(graph.plan, rows.size, out.cols));
+  kernels::propagated_mean_rows(context, a);
+}
+
+template <class T, KernelBackend B>
+void propagated_gradient(Context<B>& context, int layers, const Csr<T, B>& graph, VectorView<const index_t> places,
+                         MatrixView<const T> sums, VectorView<const index_t> other_places,
+                         MatrixView<const T> other_sums, MatrixView<const T> h, T scale, T beta, MatrixView<T> out) {
+  kernels::PropagatedGradientArguments<T> a;
+  a.layers = layers;
+  a.graph = graph.view();
+  a.places = places;
+  a.sums = sums;
+  a.other_places = other_places;
+  a.other_sums = other_sums;
+  a.h = h;
+  a.scale = scale;
+  a.beta = beta;
+  a.out = out;
+  a.plan = graph.plan;
+  a.workspace = row_sum_scratch<T>(context, kernels::row_sum_workspace(graph.plan, out.cols));
+  kernels::propagated_gradient(context, a);
 }
 
 }  // namespace dream

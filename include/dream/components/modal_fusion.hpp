@@ -4,9 +4,13 @@
 //   d a_m = sum_r p_rm (t_rm - sum_m' w_rm' t_rm') / S_r,  S_r = sum_m a_m p_rm,   d logits = a (d a - a . d a).
 #pragma once
 
+#include <algorithm>
+#include <cmath>
+#include <span>
 #include <vector>
 
 #include <dream/autograd/tape.hpp>
+#include <dream/kernels/modal_fusion.cuh>
 #include <dream/ops/dense.hpp>
 
 namespace dream {
@@ -37,107 +41,139 @@ class ModalFusion {
     return {in[0].rows, in[0].cols};
   }
   void forward(Context<B>& context, std::span<const MatrixView<const T>> in, MatrixView<T> out) {
-    weights_.resize(static_cast<std::size_t>(present_.cols));
+    const std::size_t modalities = static_cast<std::size_t>(present_.cols);
     if (given_.empty()) {
-      softmax(in.back(), weights_);
-    } else {
-      for (std::size_t m = 0; m < weights_.size(); ++m) weights_[m] = static_cast<T>(given_[m]);
+      weights_.resize(context, present_.cols);
+      modality_softmax<T>(context, in.back(), weights_.view());
+    } else if (weights_.empty()) {
+      weights_ = upload<T>(context, std::vector<T>(given_.begin(), given_.end()));
     }
-    fuse_modalities<T>(context, weights_, present_, rows_, in.first(weights_.size()), out);
+    fuse_modalities<T>(context, weights_.view(), present_, rows_, in.first(modalities), out);
   }
   void backward(Context<B>& context, std::span<const MatrixView<const T>> in, MatrixView<const T>,
                 MatrixView<const T> d_out, std::span<const GradView<T>> d_in) {
-    std::vector<double>& slope = slope_;
-    slope.assign(weights_.size(), 0.0);
-    const bool learn = given_.empty() && d_in.back().wanted();
-    fuse_modalities_backward<T>(context, weights_, present_, rows_, in.first(weights_.size()), d_out,
-                                d_in.first(weights_.size()), learn ? &slope : nullptr);
-    if (!learn) return;
-    double along = 0;
-    for (std::size_t m = 0; m < slope.size(); ++m) along += static_cast<double>(weights_[m]) * slope[m];
-    for (std::size_t m = 0; m < slope.size(); ++m) {
-      T& to = d_in.back().view(0, static_cast<index_t>(m));
-      const T g = static_cast<T>(static_cast<double>(weights_[m]) * (slope[m] - along));
-      to = d_in.back().beta == T{0} ? g : g + d_in.back().beta * to;
-    }
+    const std::size_t modalities = static_cast<std::size_t>(present_.cols);
+    fuse_modalities_backward<T>(context, weights_.view(), present_, rows_, in.first(modalities), d_out,
+                                d_in.first(modalities), given_.empty() ? d_in.back() : GradView<T>{});
   }
 
  private:
-  static void softmax(MatrixView<const T> logits, std::vector<T>& out) {
-    T largest = logits(0, 0), sum = 0;
-    for (index_t m = 1; m < logits.cols; ++m) largest = std::max(largest, logits(0, m));
-    for (index_t m = 0; m < logits.cols; ++m)
-      sum += out[static_cast<std::size_t>(m)] = std::exp(logits(0, m) - largest);
-    for (T& w : out) w /= sum;
-  }
-
   MatrixView<const T> present_;
   std::vector<double> given_;
   VectorView<const index_t> rows_;
-  std::vector<T> weights_;
-  std::vector<double> slope_;
+  Array<T, B> weights_;
 };
 
+/// weights = softmax of the 1 x M logits.
 template <class T>
-void fuse_modalities(Context<Cpu>& context, std::span<const T> weights, MatrixView<const T> present,
+void modality_softmax(Context<Cpu>&, MatrixView<const T> logits, VectorView<T> weights) {
+  T largest = logits(0, 0), sum = 0;
+  for (index_t m = 1; m < logits.cols; ++m) largest = std::max(largest, logits(0, m));
+  for (index_t m = 0; m < logits.cols; ++m) sum += weights[m] = std::exp(logits(0, m) - largest);
+  for (T& w : weights) w /= sum;
+}
+
+template <class T>
+void fuse_modalities(Context<Cpu>& context, VectorView<const T> weights, MatrixView<const T> present,
                      VectorView<const index_t> rows, std::span<const MatrixView<const T>> in, MatrixView<T> out) {
   context.parallel_blocks(out.rows, 256, [&](std::int64_t begin, std::int64_t end) {
     for (index_t k = static_cast<index_t>(begin); k < end; ++k) {
       T total = 0;
-      for (std::size_t m = 0; m < weights.size(); ++m) total += weights[m] * present(rows[k], static_cast<index_t>(m));
+      for (index_t m = 0; m < present.cols; ++m) total += weights[m] * present(rows[k], m);
       T* to = out.row(k);
       std::fill_n(to, out.cols, T{0});
-      for (std::size_t m = 0; m < weights.size(); ++m) {
-        const T w = total > T{0} ? weights[m] * present(rows[k], static_cast<index_t>(m)) / total : T{0};
+      for (index_t m = 0; m < present.cols; ++m) {
+        const T w = total > T{0} ? weights[m] * present(rows[k], m) / total : T{0};
         if (w == T{0}) continue;
-        const T* from = in[m].row(k);
+        const T* from = in[static_cast<std::size_t>(m)].row(k);
         for (index_t j = 0; j < out.cols; ++j) to[j] += w * from[j];
       }
     }
   });
 }
 
-/// Writes the gradients of the inputs and, if `slope` is given, adds d a_m to it.
+/// Writes the gradients of the inputs and, where wanted, of the logits.
 template <class T>
-void fuse_modalities_backward(Context<Cpu>& context, std::span<const T> weights, MatrixView<const T> present,
+void fuse_modalities_backward(Context<Cpu>& context, VectorView<const T> weights, MatrixView<const T> present,
                               VectorView<const index_t> rows, std::span<const MatrixView<const T>> in,
-                              MatrixView<const T> d_out, std::span<const GradView<T>> d_in,
-                              std::vector<double>* slope) {
+                              MatrixView<const T> d_out, std::span<const GradView<T>> d_in, GradView<T> d_logits) {
   context.parallel_blocks(d_out.rows, 256, [&](std::int64_t begin, std::int64_t end) {
     for (index_t k = static_cast<index_t>(begin); k < end; ++k) {
       T total = 0;
-      for (std::size_t m = 0; m < weights.size(); ++m) total += weights[m] * present(rows[k], static_cast<index_t>(m));
+      for (index_t m = 0; m < present.cols; ++m) total += weights[m] * present(rows[k], m);
       const T* d = d_out.row(k);
-      for (std::size_t m = 0; m < weights.size(); ++m) {
-        if (!d_in[m].wanted()) continue;
-        const T w = total > T{0} ? weights[m] * present(rows[k], static_cast<index_t>(m)) / total : T{0};
-        T* to = d_in[m].view.row(k);
-        if (d_in[m].beta == T{0}) {
+      for (index_t m = 0; m < present.cols; ++m) {
+        const GradView<T>& dx = d_in[static_cast<std::size_t>(m)];
+        if (!dx.wanted()) continue;
+        const T w = total > T{0} ? weights[m] * present(rows[k], m) / total : T{0};
+        T* to = dx.view.row(k);
+        if (dx.beta == T{0}) {
           for (index_t j = 0; j < d_out.cols; ++j) to[j] = w * d[j];
         } else {
-          for (index_t j = 0; j < d_out.cols; ++j) to[j] = w * d[j] + d_in[m].beta * to[j];
+          for (index_t j = 0; j < d_out.cols; ++j) to[j] = w * d[j] + dx.beta * to[j];
         }
       }
     }
   });
-  if (!slope) return;
-  double* t = context.scratch<double>(4, static_cast<std::int64_t>(weights.size()));
+  if (!d_logits.wanted()) return;
+  const index_t modalities = present.cols;
+  double* t = context.scratch<double>(4, 2 * std::int64_t{modalities});
+  double* slope = t + modalities;  // d a_m
+  std::fill_n(slope, modalities, 0.0);
   for (index_t k = 0; k < d_out.rows; ++k) {
     double total = 0, mean = 0;
-    for (std::size_t m = 0; m < weights.size(); ++m) {
-      const double share =
-          static_cast<double>(weights[m]) * static_cast<double>(present(rows[k], static_cast<index_t>(m)));
+    for (index_t m = 0; m < modalities; ++m) {
+      const double share = static_cast<double>(weights[m]) * static_cast<double>(present(rows[k], m));
       total += share;
       t[m] = 0;
       for (index_t j = 0; j < d_out.cols; ++j)
-        t[m] += static_cast<double>(d_out(k, j)) * static_cast<double>(in[m](k, j));
+        t[m] += static_cast<double>(d_out(k, j)) * static_cast<double>(in[static_cast<std::size_t>(m)](k, j));
       mean += share * t[m];
     }
     if (!(total > 0)) continue;
     mean /= total;
-    for (std::size_t m = 0; m < weights.size(); ++m)
-      (*slope)[m] += static_cast<double>(present(rows[k], static_cast<index_t>(m))) * (t[m] - mean) / total;
+    for (index_t m = 0; m < modalities; ++m)
+      slope[m] += static_cast<double>(present(rows[k], m)) * (t[m] - mean) / total;
   }
+  double along = 0;
+  for (index_t m = 0; m < modalities; ++m) along += static_cast<double>(weights[m]) * slope[m];
+  for (index_t m = 0; m < modalities; ++m) {
+    T& to = d_logits.view(0, m);
+    const T g = static_cast<T>(static_cast<double>(weights[m]) * (slope[m] - along));
+    to = d_logits.beta == T{0} ? g : g + d_logits.beta * to;
+  }
+}
+
+template <class T, KernelBackend B>
+void modality_softmax(Context<B>& context, MatrixView<const T> logits, VectorView<T> weights) {
+  launch<kernels::ModalitySoftmax<T>>(context, {{logits.data, logits.cols}, weights});
+}
+
+template <class T, KernelBackend B>
+void fuse_modalities(Context<B>& context, VectorView<const T> weights, MatrixView<const T> present,
+                     VectorView<const index_t> rows, std::span<const MatrixView<const T>> in, MatrixView<T> out) {
+  DREAM_EXPECT(in.size() <= kernels::most_modalities, "modal fusion: ", in.size(), " modalities, kernels take ",
+               kernels::most_modalities);
+  kernels::FuseModalitiesArguments<T> a{{weights.data, present, rows}, {}, out};
+  std::copy(in.begin(), in.end(), a.in);
+  kernels::fuse_modalities(context, a);
+}
+
+template <class T, KernelBackend B>
+void fuse_modalities_backward(Context<B>& context, VectorView<const T> weights, MatrixView<const T> present,
+                              VectorView<const index_t> rows, std::span<const MatrixView<const T>> in,
+                              MatrixView<const T> d_out, std::span<const GradView<T>> d_in, GradView<T> d_logits) {
+  kernels::FuseModalitiesBackwardArguments<T> a{};
+  a.by = {weights.data, present, rows};
+  std::copy(in.begin(), in.end(), a.in);
+  a.d_out = d_out;
+  for (std::size_t m = 0; m < d_in.size(); ++m) a.d_in[m] = kernel_target(d_in[m]);
+  if (d_logits.wanted()) {
+    a.d_logits = {d_logits.view.data, d_logits.view.cols};
+    a.logits_beta = d_logits.beta;
+    a.workspace = context.template scratch<double>(0, kernels::fuse_modalities_backward_workspace());
+  }
+  kernels::fuse_modalities_backward(context, a);
 }
 
 }  // namespace dream

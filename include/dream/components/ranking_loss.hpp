@@ -2,8 +2,11 @@
 #pragma once
 
 #include <cmath>
+#include <span>
 
 #include <dream/autograd/tape.hpp>
+#include <dream/kernels/embedding_regulariser.cuh>
+#include <dream/kernels/ranking_loss.cuh>
 #include <dream/ops/dense.hpp>
 
 namespace dream {
@@ -20,12 +23,12 @@ class BprLoss {
   }
   void forward(Context<B>& context, MatrixView<const T> u, MatrixView<const T> p, MatrixView<const T> n,
                MatrixView<T> loss) {
-    slope_.resize(u.rows);
-    loss(0, 0) = static_cast<T>(bpr_forward<T>(context, u, p, n, slope_.view()) / u.rows);
+    slope_.resize(context, u.rows);
+    bpr_forward<T>(context, u, p, n, slope_.view(), loss);
   }
   void backward(Context<B>& context, MatrixView<const T> u, MatrixView<const T> p, MatrixView<const T> n,
                 MatrixView<const T>, MatrixView<const T> d_loss, GradView<T> du, GradView<T> dp, GradView<T> dn) {
-    bpr_backward<T>(context, d_loss(0, 0) / static_cast<T>(u.rows), slope_.view(), u, p, n, du, dp, dn);
+    bpr_backward<T>(context, d_loss, slope_.view(), u, p, n, du, dp, dn);
   }
 
  private:
@@ -50,37 +53,25 @@ class EmbeddingRegulariser {
     return {1, 1};
   }
   void forward(Context<B>& context, std::span<const MatrixView<const T>> x, MatrixView<T> loss) {
-    double sum = 0;
-    norms_.clear();
-    for (const auto& m : x) {
-      const double squares = dot(context, m, m);
-      norms_.push_back(std::sqrt(squares));
-      sum += form_ == RegulariserForm::squares ? 0.5 * squares / batch_size_ : norms_.back() / x[0].rows;
-    }
-    loss(0, 0) = static_cast<T>(sum);
+    norms_.resize(context, static_cast<std::int64_t>(x.size()));
+    regulariser_forward<T>(context, form_, batch_size_, x, norms_.view(), loss);
   }
   void backward(Context<B>& context, std::span<const MatrixView<const T>> x, MatrixView<const T>,
                 MatrixView<const T> d_loss, std::span<const GradView<T>> dx) {
-    for (std::size_t i = 0; i < x.size(); ++i) {
-      if (!dx[i].wanted()) continue;
-      const double slope = form_ == RegulariserForm::squares ? 1.0 / batch_size_
-                           : norms_[i] > 0                   ? 1.0 / (norms_[i] * x[0].rows)
-                                                             : 0.0;
-      axpby(context, static_cast<T>(slope) * d_loss(0, 0), x[i], dx[i].beta, dx[i].view);
-    }
+    regulariser_backward<T>(context, form_, batch_size_, norms_.view(), x, d_loss, dx);
   }
 
  private:
   RegulariserForm form_;
   index_t batch_size_;
-  std::vector<double> norms_;
+  Array<double, B> norms_;
 };
 
-/// Returns the sum of log(1 + exp(-z)) and writes slope = -sigmoid(-z).
+/// loss = mean of log(1 + exp(-z)), slope = -sigmoid(-z).
 template <class T>
-double bpr_forward(Context<Cpu>& context, MatrixView<const T> u, MatrixView<const T> p, MatrixView<const T> n,
-                   VectorView<T> slope) {
-  return ordered_sum(context, u.rows, 256, [&](std::int64_t begin, std::int64_t end) {
+void bpr_forward(Context<Cpu>& context, MatrixView<const T> u, MatrixView<const T> p, MatrixView<const T> n,
+                 VectorView<T> slope, MatrixView<T> loss) {
+  const double total = ordered_sum(context, u.rows, 256, [&](std::int64_t begin, std::int64_t end) {
     double sum = 0;
     for (index_t a = static_cast<index_t>(begin); a < end; ++a) {
       double z = 0;
@@ -94,11 +85,13 @@ double bpr_forward(Context<Cpu>& context, MatrixView<const T> u, MatrixView<cons
     }
     return sum;
   });
+  loss(0, 0) = static_cast<T>(total / u.rows);
 }
 
 template <class T>
-void bpr_backward(Context<Cpu>& context, T scale, VectorView<const T> slope, MatrixView<const T> u,
+void bpr_backward(Context<Cpu>& context, MatrixView<const T> d_loss, VectorView<const T> slope, MatrixView<const T> u,
                   MatrixView<const T> p, MatrixView<const T> n, GradView<T> du, GradView<T> dp, GradView<T> dn) {
+  const T scale = d_loss(0, 0) / static_cast<T>(u.rows);
   const auto write = [](GradView<T> g, index_t a, index_t j, T value) {
     T& to = g.view(a, j);
     to = g.beta == T{0} ? value : value + g.beta * to;
@@ -113,6 +106,81 @@ void bpr_backward(Context<Cpu>& context, T scale, VectorView<const T> slope, Mat
       }
     }
   });
+}
+
+/// The value of the regulariser; `norms` receives |X_i|_F.
+template <class T>
+void regulariser_forward(Context<Cpu>& context, RegulariserForm form, index_t batch_size,
+                         std::span<const MatrixView<const T>> x, VectorView<double> norms, MatrixView<T> loss) {
+  double sum = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const double squares = dot(context, x[i], x[i]);
+    norms[static_cast<std::int64_t>(i)] = std::sqrt(squares);
+    sum += form == RegulariserForm::squares ? 0.5 * squares / batch_size : std::sqrt(squares) / x[0].rows;
+  }
+  loss(0, 0) = static_cast<T>(sum);
+}
+
+template <class T>
+void regulariser_backward(Context<Cpu>& context, RegulariserForm form, index_t batch_size,
+                          VectorView<const double> norms, std::span<const MatrixView<const T>> x,
+                          MatrixView<const T> d_loss, std::span<const GradView<T>> dx) {
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    if (!dx[i].wanted()) continue;
+    const double norm = norms[static_cast<std::int64_t>(i)];
+    const double slope = form == RegulariserForm::squares ? 1.0 / batch_size
+                         : norm > 0                       ? 1.0 / (norm * x[0].rows)
+                                                          : 0.0;
+    scaled_axpby<T>(context, static_cast<T>(slope), d_loss, x[i], dx[i].beta, dx[i].view);
+  }
+}
+
+template <class T, KernelBackend B>
+void bpr_forward(Context<B>& context, MatrixView<const T> u, MatrixView<const T> p, MatrixView<const T> n,
+                 VectorView<T> slope, MatrixView<T> loss) {
+  double* workspace = context.template scratch<double>(0, kernels::bpr_forward_workspace());
+  kernels::bpr_forward(context, kernels::BprForwardArguments<T>{u, p, n, slope, loss.data, workspace});
+}
+
+template <class T, KernelBackend B>
+void bpr_backward(Context<B>& context, MatrixView<const T> d_loss, VectorView<const T> slope, MatrixView<const T> u,
+                  MatrixView<const T> p, MatrixView<const T> n, GradView<T> du, GradView<T> dp, GradView<T> dn) {
+  launch<kernels::BprBackward<T>>(
+      context, {{u, p, n}, slope, d_loss.data, kernel_target(du), kernel_target(dp), kernel_target(dn)});
+}
+
+template <class T, KernelBackend B>
+void regulariser_forward(Context<B>& context, RegulariserForm form, index_t batch_size,
+                         std::span<const MatrixView<const T>> x, VectorView<double> norms, MatrixView<T> loss) {
+  DREAM_EXPECT(x.size() <= kernels::most_products, "regulariser: ", x.size(), " matrices, kernels take ",
+               kernels::most_products);
+  const bool squares = form == RegulariserForm::squares;
+  const int count = static_cast<int>(x.size());
+  kernels::RegulariserForwardArguments<T> a{};
+  std::copy(x.begin(), x.end(), a.x);
+  a.count = count;
+  a.squares = squares;
+  a.divisor = squares ? batch_size : x[0].rows;
+  a.norms = norms.data;
+  a.loss = loss.data;
+  a.workspace = context.template scratch<double>(0, kernels::regulariser_forward_workspace(count));
+  kernels::regulariser_forward(context, a);
+}
+
+template <class T, KernelBackend B>
+void regulariser_backward(Context<B>& context, RegulariserForm form, index_t batch_size, VectorView<const double> norms,
+                          std::span<const MatrixView<const T>> x, MatrixView<const T> d_loss,
+                          std::span<const GradView<T>> dx) {
+  const bool squares = form == RegulariserForm::squares;
+  typename kernels::RegulariserBackward<T>::Params p{};
+  std::copy(x.begin(), x.end(), p.x);
+  for (std::size_t i = 0; i < dx.size(); ++i) p.dx[i] = kernel_target(dx[i]);
+  p.count = static_cast<int>(x.size());
+  p.squares = squares;
+  p.divisor = squares ? batch_size : x[0].rows;
+  p.norms = norms.data;
+  p.d_loss = d_loss.data;
+  launch<kernels::RegulariserBackward<T>>(context, p);
 }
 
 }  // namespace dream

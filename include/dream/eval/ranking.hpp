@@ -74,18 +74,12 @@ MetricTable mean_metrics(Context<Cpu>& context, MatrixView<const index_t> ranked
   return table;
 }
 
-}  // namespace detail
-
-/// Ranks all items for the users of `held_out` (users x items, the split's pairs) by user_vectors . item_vectors and
-/// takes the metrics. `train` (users x items) says who is evaluated and which items are cold. Items in the user's row
-/// of `masked` are left out of the ranking: pass `train` again, or train and valid together.
-template <class T>
-Evaluation evaluate(Context<Cpu>& context, MatrixView<const T> user_vectors, MatrixView<const T> item_vectors,
-                    CsrView<T> train, CsrView<T> masked, CsrView<T> held_out, const EvaluationOptions& options = {}) {
-  const index_t users = user_vectors.rows, items = item_vectors.rows;
-  for (const CsrView<T>& m : {train, masked, held_out})
-    DREAM_EXPECT(m.rows == users && m.cols == items, "evaluation: a matrix of interactions is ", shape(m),
-                 ", vectors are ", shape(user_vectors), " and ", shape(item_vectors));
+/// Who is evaluated on what, around rank(options, user rows, candidate items or none, ranked): the ranking of a
+/// backend. All views are in host memory.
+template <class T, class Rank>
+Evaluation evaluate_ranking(Context<Cpu>& context, CsrView<T> train, CsrView<T> held_out,
+                            const EvaluationOptions& options, Rank&& rank) {
+  const index_t users = train.rows, items = train.cols;
   DREAM_EXPECT(!options.top_k.empty(), "evaluation: no k given");
   for (const int k : options.top_k)
     DREAM_EXPECT(k >= 1 && k <= items, "evaluation: k is ", k, " and there are ", items, " items");
@@ -123,7 +117,7 @@ Evaluation evaluate(Context<Cpu>& context, MatrixView<const T> user_vectors, Mat
     };
   };
   Matrix<index_t, Cpu> ranked(static_cast<index_t>(evaluated.size()), ranking.k);
-  if (!evaluated.empty()) top_k<T>(context, user_vectors, item_vectors, masked, ranking, ranked.view(), {}, evaluated);
+  if (!evaluated.empty()) rank(ranking, std::span<const index_t>(evaluated), std::span<const index_t>(), ranked.view());
   result.all = detail::mean_metrics(context, ranked.view(), options.top_k, held_out_of(evaluated, -1));
   if (!options.warm_and_cold) return result;
 
@@ -138,9 +132,28 @@ Evaluation evaluate(Context<Cpu>& context, MatrixView<const T> user_vectors, Mat
       }
   ranked.resize(static_cast<index_t>(with_cold.size()), ranking.k);
   if (!with_cold.empty())
-    top_k<T>(context, user_vectors, item_vectors, masked, ranking, ranked.view(), {}, with_cold, cold_items);
+    rank(ranking, std::span<const index_t>(with_cold), std::span<const index_t>(cold_items), ranked.view());
   result.cold_among_cold = detail::mean_metrics(context, ranked.view(), options.top_k, held_out_of(with_cold, 0));
   return result;
+}
+
+}  // namespace detail
+
+/// Ranks all items for the users of `held_out` (users x items, the split's pairs) by user_vectors . item_vectors and
+/// takes the metrics. `train` (users x items) says who is evaluated and which items are cold. Items in the user's row
+/// of `masked` are left out of the ranking: pass `train` again, or train and valid together.
+template <class T>
+Evaluation evaluate(Context<Cpu>& context, MatrixView<const T> user_vectors, MatrixView<const T> item_vectors,
+                    CsrView<T> train, CsrView<T> masked, CsrView<T> held_out, const EvaluationOptions& options = {}) {
+  for (const CsrView<T>& m : {train, masked, held_out})
+    DREAM_EXPECT(m.rows == user_vectors.rows && m.cols == item_vectors.rows, "evaluation: a matrix of interactions is ",
+                 shape(m), ", vectors are ", shape(user_vectors), " and ", shape(item_vectors));
+  return detail::evaluate_ranking<T>(context, train, held_out, options,
+                                     [&](const TopKOptions& ranking, std::span<const index_t> user_rows,
+                                         std::span<const index_t> candidates, MatrixView<index_t> ranked) {
+                                       top_k<T>(context, user_vectors, item_vectors, masked, ranking, ranked, {},
+                                                user_rows, candidates);
+                                     });
 }
 
 /// The same with the training items masked.
@@ -148,6 +161,28 @@ template <class T>
 Evaluation evaluate(Context<Cpu>& context, MatrixView<const T> user_vectors, MatrixView<const T> item_vectors,
                     CsrView<T> train, CsrView<T> held_out, const EvaluationOptions& options = {}) {
   return evaluate<T>(context, user_vectors, item_vectors, train, train, held_out, options);
+}
+
+/// The same with vectors and the matrix of masked items in the memory of a backend that runs kernels; `train` and
+/// `held_out` are in host memory, where the metrics are taken.
+template <class T, KernelBackend B>
+Evaluation evaluate(Context<B>& context, Context<Cpu>& host, MatrixView<const T> user_vectors,
+                    MatrixView<const T> item_vectors, CsrView<T> train, CsrView<T> masked, CsrView<T> held_out,
+                    const EvaluationOptions& options = {}) {
+  for (const CsrView<T>& m : {train, masked, held_out})
+    DREAM_EXPECT(m.rows == user_vectors.rows && m.cols == item_vectors.rows, "evaluation: a matrix of interactions is ",
+                 shape(m), ", vectors are ", shape(user_vectors), " and ", shape(item_vectors));
+  return detail::evaluate_ranking<T>(
+      host, train, held_out, options,
+      [&](const TopKOptions& ranking, std::span<const index_t> user_rows, std::span<const index_t> candidates,
+          MatrixView<index_t> ranked) {
+        const Array<index_t, B> rows = upload<index_t>(context, user_rows);
+        const Array<index_t, B> chosen = upload<index_t>(context, candidates);
+        Matrix<index_t, B> indices(context, ranked.rows, ranking.k);
+        top_k<T>(context, user_vectors, item_vectors, masked, indices.view(), {}, rows.view(), chosen.view());
+        download<index_t>(context, indices.data(),
+                          std::span<index_t>(ranked.data, static_cast<std::size_t>(ranked.size())));
+      });
 }
 
 }  // namespace dream

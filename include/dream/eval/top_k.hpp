@@ -14,6 +14,7 @@
 #include <dream/backend/gemm.hpp>
 #include <dream/backend/matrix.hpp>
 #include <dream/backend/selection.hpp>
+#include <dream/kernels/top_k.cuh>
 
 namespace dream {
 
@@ -125,6 +126,35 @@ void top_k(Context<Cpu>& context, MatrixView<const T> users, MatrixView<const T>
       }
     }
   });
+}
+
+/// The same by kernels: all views are in device memory, `k` columns are those of `indices`. An empty `user_rows` or
+/// `candidates` means all.
+template <class T, KernelBackend B>
+void top_k(Context<B>& context, MatrixView<const T> users, MatrixView<const T> items, CsrView<T> seen,
+           MatrixView<index_t> indices, MatrixView<T> scores = {}, VectorView<const index_t> user_rows = {},
+           VectorView<const index_t> candidates = {}) {
+  const index_t count = user_rows.empty() ? users.rows : static_cast<index_t>(user_rows.size);
+  DREAM_EXPECT(users.cols == items.cols, "top k: users ", shape(users), ", items ", shape(items));
+  DREAM_EXPECT(indices.cols >= 1 && indices.cols <= items.rows, "top k: k is ", indices.cols, " and there are ",
+               items.rows, " items");
+  DREAM_EXPECT(indices.rows == count, "top k: indices ", shape(indices), " for ", count, " users");
+  DREAM_EXPECT(seen.rows == 0 || (seen.rows == users.rows && seen.cols == items.rows), "top k: mask ", shape(seen),
+               ", scores ", users.rows, " x ", items.rows);
+  DREAM_EXPECT(scores.rows == 0 || (scores.rows == count && scores.cols == indices.cols), "top k: scores ",
+               shape(scores), ", indices ", shape(indices));
+  kernels::TopKArguments<T> a;
+  a.users = users;
+  a.items = items;
+  a.user_rows = user_rows;
+  a.candidates = candidates;
+  a.seen = seen;
+  a.indices = indices;
+  a.scores = scores;
+  const kernels::TopKWorkspace needed = kernels::top_k_workspace(a);
+  a.list_values = context.template scratch<T>(6, needed.values);
+  a.list_indices = context.template scratch<index_t>(7, needed.indices);
+  kernels::top_k(context, a);
 }
 
 }  // namespace dream

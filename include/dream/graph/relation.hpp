@@ -19,6 +19,11 @@
 #include <dream/graph/bipartite.hpp>
 #include <dream/graph/knn.hpp>
 
+#if defined(__CUDACC__)  // hands the pragmas for GCC on, but warns of them
+#pragma nv_diagnostic push
+#pragma nv_diag_suppress 1675
+#endif
+
 namespace dream {
 
 /// How similarities of users are computed; both agree to rounding.
@@ -226,3 +231,7 @@ RelationGraphs<T, Cpu> relation_graphs(Context<Cpu>& context, MatrixView<const T
 }
 
 }  // namespace dream
+
+#if defined(__CUDACC__)
+#pragma nv_diagnostic pop
+#endif

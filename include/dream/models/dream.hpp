@@ -83,14 +83,14 @@ class Dream {
         for (const auto& modality : data.modalities) {
           LargeParameter<T, B>& z = large_.emplace_back();
           z.name = modality.name + ".features";
-          z.value.resize(modality.features.rows(), modality.features.cols());
+          z.value.resize(context, modality.features.rows(), modality.features.cols());
           copy<T>(context, modality.features.view(), z.value.view());
         }
     }
-    parameters_.allocate();
-    ego_.initialise(parameters_, seed);
+    parameters_.allocate(context);
+    ego_.initialise(context, parameters_, seed);
     for (std::size_t m = 0; m < lines_.size(); ++m)
-      lines_[m]->initialise(parameters_, seed, static_cast<std::uint32_t>(m));
+      lines_[m]->initialise(context, parameters_, seed, static_cast<std::uint32_t>(m));
   }
 
   Parameters<T, B>& parameters() { return parameters_; }
@@ -162,9 +162,9 @@ class Dream {
       gate_bias = model.parameters_.add(source.name + ".gate_bias", 1, d);
     }
 
-    void initialise(Parameters<T, B>& parameters, std::uint64_t seed, std::uint32_t m) const {
-      xavier_uniform(parameters.value(weight), seed, 100 + 2 * m);
-      if (gate_weight.valid()) xavier_uniform(parameters.value(gate_weight), seed, 101 + 2 * m);
+    void initialise(Context<B>& context, Parameters<T, B>& parameters, std::uint64_t seed, std::uint32_t m) const {
+      xavier_uniform(context, parameters.value(weight), seed, 100 + 2 * m);
+      if (gate_weight.valid()) xavier_uniform(context, parameters.value(gate_weight), seed, 101 + 2 * m);
     }
 
     const ModalityData<T, B>* data;
@@ -299,14 +299,14 @@ class Dream {
     const bool of_users = options_.s3_user_weight > 0;
     parts_.clear();
     for (auto& line : lines_) {
-      line->item_similarity.select(batch.positives(), batch.step);
+      line->item_similarity.select(batch.positives(), batch.step, batch.step_at);
       parts_.push_back(tape.apply(line->item_similarity, line->positives));
     }
     sum_.add("s3", tape.apply_to_all(sum_.plain(parts_.size()), std::span<const Var>(parts_)), options_.s3_weight);
     if (!of_users) return;
     parts_.clear();
     for (auto& line : lines_) {
-      line->user_similarity.select(batch.users, batch.step);
+      line->user_similarity.select(batch.users, batch.step, batch.step_at);
       parts_.push_back(tape.apply(line->user_similarity, line->users));
     }
     sum_.add("s3_users", tape.apply_to_all(sum_.plain(parts_.size()), std::span<const Var>(parts_)),

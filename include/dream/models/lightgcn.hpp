@@ -22,14 +22,14 @@ class LightGcn {
   using backend = B;
 
   /// `data` must outlive the model; only its user-item graph is used.
-  LightGcn(Context<B>&, const ModelData<T, B>& data, const LightGcnOptions& options, std::uint64_t seed)
+  LightGcn(Context<B>& context, const ModelData<T, B>& data, const LightGcnOptions& options, std::uint64_t seed)
       : options_(options),
         ego_(parameters_, data.users, data.items, options.embedding_size),
         propagation_(data.graph, options.n_ui_layers),
         regulariser_(RegulariserForm::norms) {
     DREAM_EXPECT(options.embedding_size > 0, "embedding_size must be positive, not ", options.embedding_size);
-    parameters_.allocate();
-    ego_.initialise(parameters_, seed);
+    parameters_.allocate(context);
+    ego_.initialise(context, parameters_, seed);
   }
 
   Parameters<T, B>& parameters() { return parameters_; }

@@ -21,14 +21,14 @@ class MatrixFactorisation {
   using backend = B;
 
   /// Only the numbers of users and items of `data` are used.
-  MatrixFactorisation(Context<B>&, const ModelData<T, B>& data, const MatrixFactorisationOptions& options,
+  MatrixFactorisation(Context<B>& context, const ModelData<T, B>& data, const MatrixFactorisationOptions& options,
                       std::uint64_t seed)
       : options_(options),
         ego_(parameters_, data.users, data.items, options.embedding_size),
         regulariser_(RegulariserForm::squares, options.batch_size) {
     DREAM_EXPECT(options.embedding_size > 0, "embedding_size must be positive, not ", options.embedding_size);
-    parameters_.allocate();
-    ego_.initialise(parameters_, seed);
+    parameters_.allocate(context);
+    ego_.initialise(context, parameters_, seed);
   }
 
   Parameters<T, B>& parameters() { return parameters_; }

@@ -24,7 +24,8 @@ namespace dream {
 struct Batch {
   VectorView<const index_t> users;
   VectorView<const index_t> items;
-  std::uint32_t step = 0;  ///< number of the training step, from 0
+  std::uint32_t step = 0;                  ///< number of the training step, from 0
+  const std::uint32_t* step_at = nullptr;  ///< where it stands in the backend's memory, if it does
 
   index_t size() const { return static_cast<index_t>(users.size); }
   VectorView<const index_t> positives() const { return {items.data, users.size}; }
@@ -96,9 +97,9 @@ struct EgoEmbeddings {
   EgoEmbeddings(Parameters<T, B>& parameters, index_t user_count, index_t item_count, index_t dim)
       : users(parameters.add("user_embedding", user_count, dim)),
         items(parameters.add("item_embedding", item_count, dim)) {}
-  void initialise(Parameters<T, B>& parameters, std::uint64_t seed) const {
-    xavier_uniform(parameters.value(users), seed, 0);
-    xavier_uniform(parameters.value(items), seed, 1);
+  void initialise(Context<B>& context, Parameters<T, B>& parameters, std::uint64_t seed) const {
+    xavier_uniform(context, parameters.value(users), seed, 0);
+    xavier_uniform(context, parameters.value(items), seed, 1);
   }
 };
 

@@ -57,6 +57,8 @@ struct ModalityData {
 
 template <class T, class B>
 struct ModelData {
+  using Backend = B;
+
   index_t users = 0;
   index_t items = 0;
   SparsePair<T, B> graph;  ///< Rn with its transpose
@@ -230,6 +232,37 @@ ModelData<T, Cpu> prepare_data_releasing_features(Context<Cpu>& context, Dataset
                                                   const ModelDataOptions& options) {
   return detail::prepare_data<T>(context, dataset, options,
                                  [&](std::size_t m) { std::vector<float>().swap(dataset.modalities[m].values); });
+}
+
+/// The same data in the memory of backend B.
+template <class T, class B>
+ModelData<T, B> upload(Context<B>& context, const ModelData<T, Cpu>& data) {
+  const auto pair = [&](const SparsePair<T, Cpu>& a) {
+    return a.rows() > 0 ? SparsePair<T, B>{upload(context, a.forward), upload(context, a.transposed)}
+                        : SparsePair<T, B>{};
+  };
+  const auto array = [&](const auto& a) {
+    return upload(context, std::span(a.data(), static_cast<std::size_t>(a.size())));
+  };
+  ModelData<T, B> out;
+  out.users = data.users;
+  out.items = data.items;
+  out.positives = data.positives;
+  out.graph = pair(data.graph);
+  out.item_present = upload<T>(context, data.item_present.view());
+  out.user_present = upload<T>(context, data.user_present.view());
+  for (const ModalityData<T, Cpu>& from : data.modalities) {
+    ModalityData<T, B>& to = out.modalities.emplace_back();
+    to.name = from.name;
+    to.features = upload<T>(context, from.features.view());
+    to.inverse_norms = array(from.inverse_norms);
+    to.present = array(from.present);
+    to.item_graph = pair(from.item_graph);
+    to.user_graph = pair(from.user_graph);
+    to.user_features = upload<T>(context, from.user_features.view());
+    to.user_inverse_norms = array(from.user_inverse_norms);
+  }
+  return out;
 }
 
 }  // namespace dream

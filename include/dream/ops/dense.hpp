@@ -109,18 +109,29 @@ void masked_axpby(Context<Cpu>& context, VectorView<const std::uint8_t> keep, Ma
 template <class T, class B>
 class UnitGradient {
  public:
-  MatrixView<T> resize(index_t rows, index_t cols) {
-    gradient_.resize(rows, cols);
+  MatrixView<T> resize(Context<B>& context, index_t rows, index_t cols) {
+    gradient_.resize(context, rows, cols);
     return gradient_.view();
   }
   MatrixView<T> view() { return gradient_.view(); }
   /// dx = beta dx + d_loss * unit gradient.
   void scale_into(Context<B>& context, MatrixView<const T> d_loss, GradView<T> dx) {
-    if (dx.wanted()) axpby<T>(context, d_loss(0, 0), gradient_.view(), dx.beta, dx.view);
+    if (dx.wanted()) scaled_axpby<T>(context, T{1}, d_loss, gradient_.view(), dx.beta, dx.view);
   }
 
  private:
   Matrix<T, B> gradient_;
 };
+
+template <class T, KernelBackend B>
+void add_to_rows(Context<B>& context, MatrixView<const T> b, MatrixView<T> y) {
+  launch<kernels::AddToRows<T>>(context, {b, y});
+}
+
+template <class T, KernelBackend B>
+void masked_axpby(Context<B>& context, VectorView<const std::uint8_t> keep, MatrixView<const T> x, T beta,
+                  MatrixView<T> y) {
+  launch<kernels::MaskedAxpby<T>>(context, {keep, x, beta, y});
+}
 
 }  // namespace dream

@@ -17,11 +17,11 @@ struct SparsePair {
 };
 
 /// Makes `sums` as large as sum_groups needs it. The memory is as for distinct rows, so that no later batch of the same
-/// size allocates.
+/// size allocates; where only the device knows how many rows are distinct, it stays so large.
 template <class T, class B>
-MatrixView<T> resize_for_groups(Matrix<T, B>& sums, const RowGroups<B>& groups, std::int64_t batch, index_t cols) {
-  sums.resize(static_cast<index_t>(batch), cols);
-  sums.resize(groups.count(), cols);
+MatrixView<T> resize_for_groups(Context<B>& context, Matrix<T, B>& sums, const RowGroups<B>& groups, index_t cols) {
+  sums.resize(context, static_cast<index_t>(groups.batch()), cols);
+  if constexpr (!KernelBackend<B>) sums.resize(context, groups.count(), cols);
   return sums.view();
 }
 
@@ -33,10 +33,10 @@ class SparseProduct {
 
   Shape shape(MatrixView<const T> x) const { return {a_->rows(), x.cols}; }
   void forward(Context<B>& context, MatrixView<const T> x, MatrixView<T> y) {
-    spmm(context, T{1}, a_->forward.view(), x, T{0}, y);
+    spmm<T>(context, T{1}, a_->forward, x, T{0}, y);
   }
   void backward(Context<B>& context, MatrixView<const T>, MatrixView<const T>, MatrixView<const T> dy, GradView<T> dx) {
-    if (dx.wanted()) spmm(context, T{1}, a_->transposed.view(), dy, dx.beta, dx.view);
+    if (dx.wanted()) spmm<T>(context, T{1}, a_->transposed, dy, dx.beta, dx.view);
   }
 
  private:
@@ -51,11 +51,11 @@ class GatherRows {
   void select(VectorView<const index_t> rows) { rows_ = rows; }
 
   Shape shape(MatrixView<const T> x) const { return {static_cast<index_t>(rows_.size), x.cols}; }
-  void forward(Context<B>& context, MatrixView<const T> x, MatrixView<T> y) { gather_rows(context, x, rows_, y); }
+  void forward(Context<B>& context, MatrixView<const T> x, MatrixView<T> y) { gather_rows<T>(context, x, rows_, y); }
   void backward(Context<B>& context, MatrixView<const T>, MatrixView<const T>, MatrixView<const T> dy, GradView<T> dx) {
     if (!dx.wanted()) return;
     groups_.build(context, rows_, dx.view.rows);
-    sum_groups(context, groups_, dy, resize_for_groups(sums_, groups_, rows_.size, dy.cols));
+    sum_groups<T>(context, groups_, dy, resize_for_groups(context, sums_, groups_, dy.cols));
     scatter_groups<T>(context, groups_, sums_.view(), dx.beta, dx.view);
   }
 
@@ -75,13 +75,13 @@ class SparseProductRows {
 
   Shape shape(MatrixView<const T> x) const { return {static_cast<index_t>(rows_.size), x.cols}; }
   void forward(Context<B>& context, MatrixView<const T> x, MatrixView<T> y) {
-    spmm_rows(context, a_->forward.view(), rows_, x, y);
+    spmm_rows<T>(context, a_->forward, rows_, x, y);
   }
   void backward(Context<B>& context, MatrixView<const T>, MatrixView<const T>, MatrixView<const T> dy, GradView<T> dx) {
     if (!dx.wanted()) return;
     groups_.build(context, rows_, a_->rows());
-    sum_groups(context, groups_, dy, resize_for_groups(sums_, groups_, rows_.size, dy.cols));
-    spmm_places<T>(context, T{1}, a_->transposed.view(), groups_.places(), sums_.view(), dx.beta, dx.view);
+    sum_groups<T>(context, groups_, dy, resize_for_groups(context, sums_, groups_, dy.cols));
+    spmm_places<T>(context, T{1}, a_->transposed, groups_.places(), sums_.view(), dx.beta, dx.view);
   }
 
  private:

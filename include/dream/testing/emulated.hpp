@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <cstring>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -22,17 +23,21 @@
 #include <utility>
 #include <vector>
 
-#include <dream/backend/context.hpp>
+#include <dream/backend/gemm.hpp>
+#include <dream/backend/matrix.hpp>
 #include <dream/core/error.hpp>
 #include <dream/kernels/entry.cuh>
 #include <dream/testing/block_scheduler.hpp>
+#include <dream/testing/emulated_memory.hpp>
 #include <dream/testing/emulated_thread.hpp>
 #include <dream/testing/fiber.hpp>
 
 namespace dream {
 
 /// The host in the role of a GPU.
-struct Emulated {};
+struct Emulated {
+  static constexpr bool runs_kernels = true;
+};
 
 struct EmulatedOptions {
   ThreadOrder order = ThreadOrder::forward;
@@ -44,6 +49,8 @@ struct EmulatedOptions {
   /// Under AddressSanitizer end the process where shared memory is overrun, with the line, rather than throw
   /// afterwards.
   bool trap = true;
+  /// End the process where the host touches the memory of this context other than by upload() and download().
+  bool lock_memory = false;
 };
 
 namespace detail {
@@ -76,7 +83,8 @@ std::string type_name() {
 template <>
 class Context<Emulated> {
  public:
-  explicit Context(const EmulatedOptions& options = {}) : options_(options), host_(std::max(1, options.threads)) {
+  explicit Context(const EmulatedOptions& options = {})
+      : options_(options), host_(std::max(1, options.threads)), memory_(options.lock_memory) {
     schedulers_.resize(static_cast<std::size_t>(host_.threads()));
   }
   Context(const Context&) = delete;
@@ -87,6 +95,27 @@ class Context<Emulated> {
   void set_poison(unsigned char poison) { options_.poison = poison; }
   /// For what a GPU leaves to its libraries, such as dense products.
   Context<Cpu>& host() { return host_; }
+  /// Memory of the emulated device, and copies to and from it.
+  void* allocate(std::size_t bytes) {
+    expect_no_capture("an allocation");
+    return memory_.allocate(bytes);
+  }
+  void release(void* data) {
+    memory_.release(data);
+    ++releases_;
+  }
+  /// How often memory was given back: a captured graph is good for as long as this stays the same.
+  std::int64_t releases() const { return releases_; }
+  void upload(const void* from, void* to, std::size_t bytes) { copy_bytes(from, to, bytes); }
+  void download(const void* from, void* to, std::size_t bytes) { copy_bytes(from, to, bytes); }
+  void synchronise() { expect_no_capture("a synchronisation"); }
+  /// While the result lives, the host may touch the memory.
+  detail::EmulatedMemory::Access access() { return detail::EmulatedMemory::Access(memory_); }
+  /// Working memory number `slot` for `count` values, contents unspecified; valid until the slot is asked for again.
+  template <class T>
+  T* scratch(int slot, std::int64_t count) {
+    return scratch_.get<T>(*this, slot, count);
+  }
   /// Changes of stack so far, to tell what emulation costs.
   std::int64_t switches() const {
     std::int64_t all = 0;
@@ -97,9 +126,29 @@ class Context<Emulated> {
   /// Memory that kernels write from now on, where load_readonly() is an error; empty: unknown.
   void set_written(std::vector<detail::MemoryRange> ranges) { written_ = std::move(ranges); }
 
+  /// Work that is not a kernel, done now, or when the graph that is captured is replayed.
+  template <class F>
+  void submit(F&& work) {
+    if (captured_) {
+      captured_->emplace_back(std::forward<F>(work));
+      return;
+    }
+    const detail::EmulatedMemory::Access open(memory_);
+    work();
+  }
+
   /// Use launch<Kernel>(context, params).
-  void run(const detail::EmulatedLaunch& launch) {
+  void run(const detail::EmulatedLaunch& launch, std::size_t params_bytes = 0) {
     DREAM_EXPECT(launch.grid >= 0, launch.kernel, ": a grid of ", launch.grid, " blocks");
+    if (captured_) {
+      const std::byte* params = static_cast<const std::byte*>(launch.params);
+      captured_->emplace_back([this, launch, kept = std::vector<std::byte>(params, params + params_bytes)] {
+        detail::EmulatedLaunch again = launch;
+        again.params = kept.data();
+        run(again);
+      });
+      return;
+    }
     std::vector<int> order(static_cast<std::size_t>(launch.grid));
     std::iota(order.begin(), order.end(), 0);
     if (options_.order == ThreadOrder::reverse) std::reverse(order.begin(), order.end());
@@ -107,13 +156,15 @@ class Context<Emulated> {
       const RandomStream random{options_.seed, RandomUse::shuffle, 0xffffffffu};
       for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random.below(i, i)]);
     }
+    const detail::EmulatedMemory::Access open(memory_);
     std::mutex mutex;
     std::exception_ptr thrown;
     std::int64_t thrown_at = launch.grid;  // the first fault in block order is the one reported
-    host_.parallel_for(host_.threads(), [&](std::int64_t worker) {
+    const int workers = std::min(host_.threads(), launch.grid);
+    host_.parallel_for(workers, [&](std::int64_t worker) {
       auto& scheduler = schedulers_[static_cast<std::size_t>(worker)];
       if (!scheduler) scheduler = std::make_unique<detail::BlockScheduler>(options_.stack_bytes);
-      for (std::int64_t i = worker; i < launch.grid; i += host_.threads()) {
+      for (std::int64_t i = worker; i < launch.grid; i += workers) {
         {
           const std::lock_guard<std::mutex> lock(mutex);
           if (i > thrown_at) return;
@@ -172,6 +223,17 @@ class Context<Emulated> {
     std::unique_ptr<unsigned char[], Delete> memory_;
   };
 
+  friend class LaunchGraph<Emulated>;
+
+  void expect_no_capture(const char* what) const {
+    DREAM_EXPECT(captured_ == nullptr, what, " while a graph is captured; it belongs before or after the capture");
+  }
+  void copy_bytes(const void* from, void* to, std::size_t bytes) {
+    expect_no_capture("a copy from or to the host");
+    const detail::EmulatedMemory::Access open(memory_);
+    std::memcpy(to, from, bytes);
+  }
+
   void run_block(detail::BlockScheduler& scheduler, const detail::EmulatedLaunch& launch, int block) {
     const SharedMemory shared(launch.shared_bytes, options_);
     struct State {
@@ -189,6 +251,10 @@ class Context<Emulated> {
 
   EmulatedOptions options_;
   Context<Cpu> host_;
+  detail::EmulatedMemory memory_;
+  std::int64_t releases_ = 0;
+  ScratchSlots<Emulated> scratch_;
+  std::vector<std::function<void()>>* captured_ = nullptr;  // of the graph that is captured now
   std::vector<std::unique_ptr<detail::BlockScheduler>> schedulers_;
   std::vector<detail::MemoryRange> written_;
 };
@@ -203,7 +269,48 @@ void launch(Context<Emulated>& context, const typename Kernel::Params& params) {
              *static_cast<Shared*>(shared));
   };
   context.run({"kernel " + detail::type_name<Kernel>(), Kernel::grid(params), Kernel::threads,
-               std::is_empty_v<Shared> ? 0 : sizeof(Shared), &params, run_thread});
+               std::is_empty_v<Shared> ? 0 : sizeof(Shared), &params, run_thread},
+              sizeof(params));
 }
+
+/// C = alpha op(A) op(B) + beta C: what cuBLAS does on a GPU.
+template <class T>
+void gemm(Context<Emulated>& context, Op op_a, Op op_b, T alpha, MatrixView<const T> a, MatrixView<const T> b, T beta,
+          MatrixView<T> c) {
+  context.submit(
+      [&context, op_a, op_b, alpha, a, b, beta, c] { gemm<T>(context.host(), op_a, op_b, alpha, a, b, beta, c); });
+}
+
+/// Launches and products of a context, to be done again. Until the context ends.
+template <>
+class LaunchGraph<Emulated> {
+ public:
+  template <class F>
+  void capture(Context<Emulated>& context, F&& f) {
+    context.expect_no_capture("another capture");
+    work_.clear();
+    context.captured_ = &work_;
+    try {
+      std::forward<F>(f)();
+    } catch (...) {
+      context.captured_ = nullptr;
+      work_.clear();
+      throw;
+    }
+    context.captured_ = nullptr;
+    captured_ = true;
+  }
+  void replay(Context<Emulated>& context) {
+    DREAM_EXPECT(captured_, "replay of a graph that was not captured");
+    context.expect_no_capture("a replay");
+    const detail::EmulatedMemory::Access open = context.access();
+    for (const auto& piece : work_) piece();
+  }
+  bool is_captured() const { return captured_; }
+
+ private:
+  std::vector<std::function<void()>> work_;
+  bool captured_ = false;
+};
 
 }  // namespace dream

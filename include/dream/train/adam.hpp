@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <dream/backend/gemm.hpp>
+#include <dream/kernels/adam.cuh>
 #include <dream/models/model.hpp>
 
 namespace dream {
@@ -81,25 +82,40 @@ void adam_update_factored(Context<Cpu>& context, const AdamStep<T>& step, Matrix
   });
 }
 
+/// The same by kernels, with the step's scalars in device memory.
+template <class T, KernelBackend B>
+void adam_update(Context<B>& context, const kernels::AdamScalars<T>* step, VectorView<const T> g, VectorView<T> p,
+                 VectorView<T> m, VectorView<T> v) {
+  launch<kernels::AdamUpdate<T>>(context, {step, g, p, m, v});
+}
+template <class T, KernelBackend B>
+void adam_update_factored(Context<B>& context, const kernels::AdamScalars<T>* step, MatrixView<const T> left,
+                          MatrixView<const T> right, MatrixView<T> p, MatrixView<T> m, MatrixView<T> v, Array<T, B>&) {
+  DREAM_EXPECT(left.rows == p.rows && right.rows == p.cols && left.cols == right.cols, "large parameter ", shape(p),
+               ": its gradient's factors are ", shape(left), " and ", shape(right));
+  launch<kernels::AdamUpdateFactored<T>>(context, {step, left, right, p, m, v});
+}
+
 /// Adam over a model's parameters, with the moments it keeps.
 template <class T, class B>
 class Adam {
  public:
-  Adam(Parameters<T, B>& parameters, std::span<LargeParameter<T, B>> large, AdamOptions options)
+  Adam(Context<B>& context, Parameters<T, B>& parameters, std::span<LargeParameter<T, B>> large, AdamOptions options)
       : options_(options), parameters_(&parameters), large_(large) {
-    m_.resize(parameters.values().size);
-    v_.resize(parameters.values().size);
-    m_.fill(T{0});
-    v_.fill(T{0});
-    for (const auto& p : large) {
-      large_m_.emplace_back(p.value.rows(), p.value.cols()).fill(T{0});
-      large_v_.emplace_back(p.value.rows(), p.value.cols()).fill(T{0});
+    for (auto* moment : {&m_, &v_}) {
+      moment->resize(context, parameters.values().size);
+      fill(context, moment->view(), T{0});
     }
+    for (const auto& p : large)
+      for (auto* moments : {&large_m_, &large_v_})
+        fill(context, moments->emplace_back(context, p.value.rows(), p.value.cols()).view(), T{0});
   }
 
-  /// One step with the present gradients. `factor` scales the learning rate.
-  void step(Context<B>& context, double factor = 1.0) {
-    const AdamStep<T> scalars(options_, options_.learning_rate * factor, ++steps_);
+  /// One step with the present gradients. `factor` scales the learning rate. Where kernels run, `stop` may point at a
+  /// number in their memory: if it is not negative then, nothing changes.
+  void step(Context<B>& context, double factor = 1.0, const std::int32_t* stop = nullptr) {
+    if constexpr (KernelBackend<B>) set_rate(context, factor);
+    const auto scalars = next_step(context, factor, stop);
     // First the large ones: their gradients contain other parameters at their old values.
     for (std::size_t i = 0; i < large_.size(); ++i)
       adam_update_factored<T>(context, scalars, large_[i].left, large_[i].right, large_[i].value.view(),
@@ -107,16 +123,57 @@ class Adam {
     adam_update<T>(context, scalars, parameters_->gradients(), parameters_->values(), m_.view(), v_.view());
   }
 
+  /// Where kernels run: the factor of the learning rate from now on, for steps that a graph replays.
+  void set_rate(Context<B>& context, double factor) requires KernelBackend<B> {
+    if (clock_.steps.empty()) {
+      clock_.steps = upload<std::int64_t>(context, std::span<const std::int64_t>(&steps_, 1));
+      clock_.rate.resize(context, 1);
+      clock_.scalars.resize(context, 1);
+      clock_.factor = factor + 1;
+    }
+    if (clock_.factor == factor) return;
+    clock_.factor = factor;
+    const double rate = options_.learning_rate * factor;
+    upload<double>(context, std::span(&rate, 1), clock_.rate.data());
+  }
+  /// To be called where a graph has done a step.
+  void count_replay() { ++steps_; }
+
   /// Steps done so far.
   std::int64_t steps() const { return steps_; }
-  void set_steps(std::int64_t steps) { steps_ = steps; }
+  void set_steps(std::int64_t steps) {
+    steps_ = steps;
+    clock_ = {};
+  }
   VectorView<T> first_moments() { return m_.view(); }
   VectorView<T> second_moments() { return v_.view(); }
   Matrix<T, B>& large_first_moments(std::size_t i) { return large_m_[i]; }
   Matrix<T, B>& large_second_moments(std::size_t i) { return large_v_[i]; }
 
  private:
+  /// What a step reads where kernels run, in their memory.
+  struct Clock {
+    Array<std::int64_t, B> steps;
+    Array<double, B> rate;
+    Array<kernels::AdamScalars<T>, B> scalars;
+    double factor = 0;  // of the rate
+  };
+
+  auto next_step(Context<B>& context, double factor, const std::int32_t* stop) {
+    ++steps_;
+    if constexpr (KernelBackend<B>) {
+      launch<kernels::AdvanceAdam<T>>(context, {options_.beta1, options_.beta2, options_.epsilon, clock_.rate.data(),
+                                                clock_.steps.data(), stop, clock_.scalars.data()});
+      return static_cast<const kernels::AdamScalars<T>*>(clock_.scalars.data());
+    } else {
+      (void)context;
+      (void)stop;
+      return AdamStep<T>(options_, options_.learning_rate * factor, steps_);
+    }
+  }
+
   AdamOptions options_;
+  Clock clock_;
   Parameters<T, B>* parameters_;
   std::span<LargeParameter<T, B>> large_;
   Array<T, B> m_, v_;

@@ -154,7 +154,10 @@ void save_checkpoint(const std::string& path, Trainer<Model>& trainer, const Che
                      const IdMap& user_ids, const IdMap& item_ids) {
   using T = typename Model::value_type;
   std::vector<TensorView> tensors;
-  detail::for_training_tensors(trainer, [&](const std::string& name, MatrixView<T> m) {
+  std::vector<Matrix<T, Cpu>> downloaded;
+  detail::for_training_tensors(trainer, [&](const std::string& name, MatrixView<const T> m) {
+    if constexpr (KernelBackend<typename Model::backend>)
+      m = std::as_const(downloaded.emplace_back(download<T>(trainer.context(), m))).view();
     tensors.push_back(tensor_view<T>(name, m.data, m.rows, m.cols));
   });
   const FitState& state = trainer.state();
@@ -224,8 +227,15 @@ void load_checkpoint(const std::string& path, Trainer<Model>& trainer, const Che
   } catch (const nlohmann::json::exception& e) {
     fail(path, ": metadata 'state' is damaged: ", e.what());
   }
-  detail::for_training_tensors(
-      trainer, [&](const std::string& name, MatrixView<T> m) { detail::read_matrix<T>(file, name, m); });
+  detail::for_training_tensors(trainer, [&](const std::string& name, MatrixView<T> m) {
+    if constexpr (KernelBackend<typename Model::backend>) {
+      Matrix<T, Cpu> host(m.rows, m.cols);
+      detail::read_matrix<T>(file, name, host.view());
+      upload<T>(trainer.context(), std::span<const T>(host.data(), static_cast<std::size_t>(host.size())), m.data);
+    } else {
+      detail::read_matrix<T>(file, name, m);
+    }
+  });
   if (state.best_epoch > 0) {
     const CsrView<T> train = trainer.train_interactions();
     Matrix<T, Cpu> users = detail::read_matrix<T>(file, "user_vectors"),

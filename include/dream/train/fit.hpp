@@ -15,6 +15,7 @@
 #include <dream/graph/bipartite.hpp>
 #include <dream/models/model.hpp>
 #include <dream/train/adam.hpp>
+#include <dream/train/loss_monitor.hpp>
 #include <dream/train/sampler.hpp>
 
 namespace dream {
@@ -31,6 +32,7 @@ struct FitOptions {
   std::vector<int> top_k{10, 20};
   bool mask_valid_in_test = false;  ///< rank test items with the valid items masked too
   std::uint64_t seed = 999;         ///< of the sampler
+  bool replay_steps = true;         ///< where kernels run: capture a step and replay it
 };
 
 /// Where a running epoch is.
@@ -62,6 +64,15 @@ struct FitState {
   std::vector<std::pair<std::string, double>> best_valid;
 };
 
+namespace detail {
+
+template <class B>
+struct LaunchGraphOf {
+  using type = LaunchGraph<B>;
+};
+
+}  // namespace detail
+
 /// Trains one model on one data set.
 template <class Model>
 class Trainer {
@@ -72,13 +83,16 @@ class Trainer {
   /// All arguments must outlive the trainer.
   Trainer(Context<B>& context, Model& model, const Dataset& dataset, FitOptions options)
       : context_(&context),
+        host_(context),
         model_(&model),
         options_(std::move(options)),
-        train_(interaction_matrix<T>(context, dataset.train, dataset.user_count(), dataset.item_count())),
-        valid_(interaction_matrix<T>(context, dataset.valid, dataset.user_count(), dataset.item_count())),
-        test_(interaction_matrix<T>(context, dataset.test, dataset.user_count(), dataset.item_count())),
+        train_(interaction_matrix<T>(host_.get(), dataset.train, dataset.user_count(), dataset.item_count())),
+        valid_(interaction_matrix<T>(host_.get(), dataset.valid, dataset.user_count(), dataset.item_count())),
+        test_(interaction_matrix<T>(host_.get(), dataset.test, dataset.user_count(), dataset.item_count())),
         sampler_(train_.view(), options_.seed),
-        optimiser_(model.parameters(), model.large_parameters(), options_.adam),
+        batches_(context, sampler_),
+        monitor_(context),
+        optimiser_(context, model.parameters(), model.large_parameters(), options_.adam),
         tape_(context),
         full_tape_(context) {
     DREAM_EXPECT(options_.batch_size > 0, "train_batch_size must be positive, not ", options_.batch_size);
@@ -88,12 +102,16 @@ class Trainer {
       Pairs both = dataset.train;
       both.user.insert(both.user.end(), dataset.valid.user.begin(), dataset.valid.user.end());
       both.item.insert(both.item.end(), dataset.valid.item.begin(), dataset.valid.item.end());
-      seen_ = interaction_matrix<T>(context, both, dataset.user_count(), dataset.item_count());
+      seen_ = interaction_matrix<T>(host_.get(), both, dataset.user_count(), dataset.item_count());
     }
-    all_users_.resize(train_.rows);
-    all_items_.resize(train_.cols);
-    std::iota(all_users_.data(), all_users_.data() + all_users_.size(), index_t{0});
-    std::iota(all_items_.data(), all_items_.data() + all_items_.size(), index_t{0});
+    std::vector<index_t> all(static_cast<std::size_t>(std::max(train_.rows, train_.cols)));
+    std::iota(all.begin(), all.end(), index_t{0});
+    all_users_ = upload(context, std::span<const index_t>(all).first(static_cast<std::size_t>(train_.rows)));
+    all_items_ = upload(context, std::span<const index_t>(all).first(static_cast<std::size_t>(train_.cols)));
+    if constexpr (KernelBackend<B>) {
+      device_train_ = upload(context, train_);
+      if (seen_.rows > 0) device_seen_ = upload(context, seen_);
+    }
   }
 
   /// True when all epochs are done or early stopping says so. Without anybody to rank for on valid there is neither
@@ -114,16 +132,19 @@ class Trainer {
     const std::int64_t steps = sampler_.batches(options_.batch_size);
     const double factor = std::pow(options_.learning_rate_factor, state_.epoch / options_.learning_rate_period);
     std::int64_t interactions = 0;
+    double loss = 0;
     for (std::int64_t s = 0; s < steps; ++s) {
-      const Batch batch = sampler_.draw(*context_, static_cast<std::uint32_t>(state_.epoch), s, options_.batch_size);
-      train_step(batch, factor, report, s);
-      interactions += batch.size();
-      if (!on_step(StepReport{report.epoch, s + 1, steps, interactions,
-                              report.losses.back().second / static_cast<double>(s + 1)})) {
+      if (s == 0) monitor_.reset(*context_, report.epoch);
+      interactions += draw_and_train(s, factor);
+      // Where kernels run, asking for the loss waits for them.
+      if (!KernelBackend<B> || s == 0 || s % 64 == 63)
+        loss = monitor_.collect(*context_).back().second / static_cast<double>(s + 1);
+      if (!on_step(StepReport{report.epoch, s + 1, steps, interactions, loss})) {
         stopped_ = true;
         return report;
       }
     }
+    report.losses = monitor_.collect(*context_);
     for (auto& [name, value] : report.losses) value /= static_cast<double>(steps);
     expect_finite_parameters(report.epoch);
     ++state_.epoch;
@@ -133,7 +154,7 @@ class Trainer {
       const std::array<MatrixView<const T>, 2> vectors = represent();
       expect_finite("a user's vector", vectors[0], report.epoch);
       expect_finite("an item's vector", vectors[1], report.epoch);
-      const Evaluation valid = evaluate_vectors(vectors[0], vectors[1], Split::valid);
+      const Evaluation valid = rank(vectors[0], vectors[1], Split::valid);
       if (valid.all.users == 0) return report;  // nobody to rank for: no epoch is better than another
       report.evaluated = true;
       report.valid = valid.all;
@@ -144,10 +165,7 @@ class Trainer {
         state_.best_value = value;
         state_.evaluations_without_gain = 0;
         state_.best_valid = valid.all.values;
-        for (int side = 0; side < 2; ++side) {
-          best_[side].resize(vectors[side].rows, vectors[side].cols);
-          copy<T>(*context_, vectors[side], best_[side].view());
-        }
+        for (int side = 0; side < 2; ++side) best_[side] = download<T>(*context_, vectors[side]);
       } else {
         ++state_.evaluations_without_gain;
       }
@@ -169,11 +187,13 @@ class Trainer {
 
   /// One optimiser step on a batch. Throws where a loss term is not finite.
   void step(const Batch& batch, double learning_rate_factor = 1.0) {
-    EpochReport ignored;
-    train_step(batch, learning_rate_factor, ignored, 0);
+    monitor_.reset(*context_, state_.epoch + 1);
+    train_step(batch, learning_rate_factor);
+    monitor_.collect(*context_);
   }
 
-  /// The fused vectors of all users and all items with the present parameters; valid until the next call.
+  /// The fused vectors of all users and all items with the present parameters, in the backend's memory; valid until the
+  /// next call.
   std::array<MatrixView<const T>, 2> represent() {
     full_tape_.clear();
     const auto [users, items] = model_->represent(full_tape_, all_users_.view(), all_items_.view());
@@ -184,22 +204,22 @@ class Trainer {
   Evaluation evaluate(Split split) {
     if (state_.best_epoch > 0) return evaluate_vectors(best_[0].view(), best_[1].view(), split);
     const auto vectors = represent();
-    return evaluate_vectors(vectors[0], vectors[1], split);
+    return rank(vectors[0], vectors[1], split);
   }
 
-  /// Ranks all items for the users of a split with the given vectors.
+  /// Ranks all items for the users of a split with the given vectors, which lie in host memory.
   Evaluation evaluate_vectors(MatrixView<const T> users, MatrixView<const T> items, Split split) {
-    EvaluationOptions options;
-    options.top_k = options_.top_k;
-    options.warm_and_cold = split == Split::test;
-    const bool with_valid = split == Split::test && options_.mask_valid_in_test;
-    return dream::evaluate<T>(*context_, users, items, train_.view(), with_valid ? seen_.view() : train_.view(),
-                              split == Split::valid ? valid_.view() : test_.view(), options);
+    if constexpr (KernelBackend<B>) {
+      const Matrix<T, B> user_vectors = upload<T>(*context_, users), item_vectors = upload<T>(*context_, items);
+      return rank(user_vectors.view(), item_vectors.view(), split);
+    } else {
+      return rank(users, items, split);
+    }
   }
 
-  /// Vectors of the best epoch; empty before the first evaluation.
-  const Matrix<T, B>& best_users() const { return best_[0]; }
-  const Matrix<T, B>& best_items() const { return best_[1]; }
+  /// Vectors of the best epoch, in host memory; empty before the first evaluation.
+  const Matrix<T, Cpu>& best_users() const { return best_[0]; }
+  const Matrix<T, Cpu>& best_items() const { return best_[1]; }
 
   Context<B>& context() { return *context_; }
   Model& model() { return *model_; }
@@ -207,20 +227,16 @@ class Trainer {
   Adam<T, B>& optimiser() { return optimiser_; }
   const FitOptions& options() const { return options_; }
   FitState& state() { return state_; }
-  /// The training interactions R.
+  /// The training interactions R, in host memory.
   CsrView<T> train_interactions() const { return train_.view(); }
   /// For checkpoints: the vectors that belong to state().best_epoch.
-  std::array<Matrix<T, B>, 2>& best_vectors() { return best_; }
+  std::array<Matrix<T, Cpu>, 2>& best_vectors() { return best_; }
 
  private:
   void expect_finite(const std::string& what, MatrixView<const T> m, int epoch) {
-    for (index_t i = 0; i < m.rows; ++i) {
-      T sum = 0;  // 0 for finite values, else NaN
-      for (index_t j = 0; j < m.cols; ++j) sum += m(i, j) * T{0};
-      if (sum == T{0}) continue;
-      stopped_ = true;
-      fail("training diverged: ", what, " is no longer finite after epoch ", epoch, "; try a smaller learning_rate");
-    }
+    if (all_finite<T>(*context_, m)) return;
+    stopped_ = true;
+    fail("training diverged: ", what, " is no longer finite after epoch ", epoch, "; try a smaller learning_rate");
   }
   void expect_finite_parameters(int epoch) {
     auto& parameters = model_->parameters();
@@ -230,39 +246,83 @@ class Trainer {
       expect_finite("parameter '" + large.name + "'", large.value.view(), epoch);
   }
 
-  void train_step(const Batch& batch, double factor, EpochReport& report, std::int64_t s) {
+  struct NoGraph {};
+  using StepGraph =
+      typename std::conditional_t<KernelBackend<B>, detail::LaunchGraphOf<B>, std::type_identity<NoGraph>>::type;
+
+  Evaluation rank(MatrixView<const T> users, MatrixView<const T> items, Split split) {
+    EvaluationOptions options;
+    options.top_k = options_.top_k;
+    options.warm_and_cold = split == Split::test;
+    const bool with_valid = split == Split::test && options_.mask_valid_in_test;
+    const CsrView<T> held_out = split == Split::valid ? valid_.view() : test_.view();
+    if constexpr (KernelBackend<B>)
+      return dream::evaluate<T>(*context_, host_.get(), users, items, train_.view(),
+                                with_valid ? device_seen_.view() : device_train_.view(), held_out, options);
+    else
+      return dream::evaluate<T>(*context_, users, items, train_.view(), with_valid ? seen_.view() : train_.view(),
+                                held_out, options);
+  }
+
+  /// Step s of the present epoch; returns its interactions.
+  index_t draw_and_train(std::int64_t s, double factor) {
+    const std::uint32_t epoch = static_cast<std::uint32_t>(state_.epoch);
+    if constexpr (KernelBackend<B>) {
+      // A step of a full batch is the same work every time: it is captured once its buffers are there, and replayed
+      // until one of them is given back.
+      batches_.seek(*context_, epoch, s, options_.batch_size);
+      optimiser_.set_rate(*context_, factor);
+      const index_t count = batches_.next_size();
+      const bool is_full = count == options_.batch_size;
+      if (is_full && graph_.is_captured() && graph_releases_ == context_->releases()) {
+        DREAM_EXPECT(!stopped_, "training was stopped within an epoch; start again from a checkpoint");
+        graph_.replay(*context_);
+        batches_.count_replay();
+        monitor_.count_replay();
+        optimiser_.count_replay();
+      } else if (is_full && full_steps_ >= 2 && options_.replay_steps) {
+        graph_.capture(*context_, [&] { train_step(batches_.next(*context_), factor); });
+        graph_releases_ = context_->releases();
+        graph_.replay(*context_);
+      } else {
+        train_step(batches_.next(*context_), factor);
+        full_steps_ += is_full;
+      }
+      return count;
+    } else {
+      const Batch batch = batches_.draw(*context_, epoch, s, options_.batch_size);
+      train_step(batch, factor);
+      return batch.size();
+    }
+  }
+
+  void train_step(const Batch& batch, double factor) {
     DREAM_EXPECT(!stopped_, "training was stopped within an epoch; start again from a checkpoint");
     tape_.clear();
     const Losses losses = model_->losses(tape_, batch);
-    if (report.losses.empty()) {
-      for (const LossTerm& term : losses.terms) report.losses.emplace_back(term.name, 0.0);
-      report.losses.emplace_back("total", 0.0);
-    }
-    for (std::size_t t = 0; t < losses.terms.size(); ++t) {
-      const double value = static_cast<double>(tape_.value(losses.terms[t].value)(0, 0));
-      DREAM_EXPECT(std::isfinite(value), "training diverged: loss term '", losses.terms[t].name, "' became ", value,
-                   " in epoch ", state_.epoch + 1, ", step ", s + 1, "; try a smaller learning_rate");
-      report.losses[t].second += value;
-    }
-    const double total = static_cast<double>(tape_.value(losses.total)(0, 0));
-    DREAM_EXPECT(std::isfinite(total), "training diverged: the total loss became ", total, " in epoch ",
-                 state_.epoch + 1, ", step ", s + 1);
-    report.losses.back().second += total;
+    monitor_.add(*context_, tape_, losses);
     tape_.backward(losses.total);
     model_->bind_large_gradients(tape_);
-    optimiser_.step(*context_, factor);
+    optimiser_.step(*context_, factor, monitor_.stop());
   }
 
   Context<B>* context_;
+  HostContext<B> host_;
   Model* model_;
   FitOptions options_;
-  Csr<T, B> train_, valid_, test_, seen_;
+  Csr<T, Cpu> train_, valid_, test_, seen_;
+  Csr<T, B> device_train_, device_seen_;  // where kernels run
   PairSampler sampler_;
+  BatchSource<B> batches_;
+  LossMonitor<T, B> monitor_;
+  StepGraph graph_;  // of a full batch's step
+  std::int64_t graph_releases_ = 0;
+  int full_steps_ = 0;
   Adam<T, B> optimiser_;
   Tape<T, B> tape_, full_tape_;
   Array<index_t, B> all_users_, all_items_;
   FitState state_;
-  std::array<Matrix<T, B>, 2> best_;
+  std::array<Matrix<T, Cpu>, 2> best_;
   bool stopped_ = false;
 };
 

@@ -7,58 +7,17 @@
 #pragma once
 
 #include <algorithm>
-#include <bit>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include <dream/backend/matrix.hpp>
+#include <dream/core/permutation.hpp>
 #include <dream/core/random.hpp>
+#include <dream/kernels/sampler.cuh>
 #include <dream/models/model.hpp>
 
 namespace dream {
-
-/// A random permutation of 0 .. size-1, computed place by place: a Feistel network on the next power of two, walked
-/// along its cycle until it lands inside (Black and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002).
-class Permutation {
- public:
-  Permutation(std::uint64_t size, const RandomStream& random) : size_(size) {
-    const int bits = std::max(2, static_cast<int>(std::bit_width(size > 0 ? size - 1 : 0)));
-    right_bits_ = bits / 2;
-    left_bits_ = bits - right_bits_;
-    for (int r = 0; r < rounds; ++r) key_[r] = random.block(static_cast<std::uint64_t>(r)).low();
-  }
-
-  std::uint64_t operator()(std::uint64_t place) const {
-    do place = scramble(place);
-    while (place >= size_);
-    return place;
-  }
-
- private:
-  static constexpr int rounds = 6;
-
-  static std::uint64_t mix(std::uint64_t x) {
-    x *= 0x9E3779B97F4A7C15u;
-    x ^= x >> 32;
-    x *= 0xD6E8FEB86659FD93u;
-    return x ^ (x >> 32);
-  }
-  // The halves may differ by a bit; each round maps one half through a function of the other, which can be undone.
-  std::uint64_t scramble(std::uint64_t x) const {
-    const std::uint64_t right_mask = (std::uint64_t{1} << right_bits_) - 1,
-                        left_mask = (std::uint64_t{1} << left_bits_) - 1;
-    std::uint64_t left = x >> right_bits_, right = x & right_mask;
-    for (int r = 0; r < rounds; r += 2) {
-      left ^= mix(right + key_[r]) & left_mask;
-      right ^= mix(left + key_[r + 1]) & right_mask;
-    }
-    return (left << right_bits_) | right;
-  }
-
-  std::uint64_t size_;
-  int left_bits_, right_bits_;
-  std::uint64_t key_[rounds];
-};
 
 /// Draws BPR batches on the host.
 class PairSampler {
@@ -67,6 +26,7 @@ class PairSampler {
   /// every candidate item are left out, because no negative exists for them.
   template <class T>
   PairSampler(CsrView<T> interactions, std::uint64_t seed) : seed_(seed) {
+    rows_ = interactions.rows;
     offsets_ = interactions.offsets;
     indices_ = interactions.indices;
     std::vector<std::uint8_t> occurs(static_cast<std::size_t>(interactions.cols));
@@ -96,6 +56,15 @@ class PairSampler {
   /// Users who have interacted with every item that occurs in training.
   std::int64_t users_without_negatives() const { return users_without_negatives_; }
 
+  /// What batches are drawn from: every interaction's user and item, the items that negatives are drawn from, and the
+  /// interactions themselves.
+  std::span<const index_t> users() const { return users_; }
+  std::span<const index_t> positives() const { return entries_; }
+  std::span<const index_t> candidates() const { return candidates_; }
+  std::span<const std::int64_t> offsets() const { return {offsets_, static_cast<std::size_t>(rows_) + 1}; }
+  std::span<const index_t> indices() const { return {indices_, static_cast<std::size_t>(offsets_[rows_])}; }
+  std::uint64_t seed() const { return seed_; }
+
   /// Batch number `batch` of an epoch; the last one may be short. The views stay valid until the next call.
   Batch draw(Context<Cpu>& context, std::uint32_t epoch, std::int64_t batch, index_t batch_size) {
     const std::int64_t first = batch * batch_size, count = std::min<std::int64_t>(batch_size, size() - first);
@@ -109,7 +78,7 @@ class PairSampler {
   /// Places first .. first + count - 1 of an epoch's order.
   void draw_range(Context<Cpu>& context, std::uint32_t epoch, std::int64_t first, std::int64_t count, index_t* users,
                   index_t* positives, index_t* negatives) const {
-    const Permutation order(static_cast<std::uint64_t>(size()), {seed_, RandomUse::shuffle, epoch});
+    const auto order = FeistelPermutation::of(static_cast<std::uint64_t>(size()), {seed_, RandomUse::shuffle, epoch});
     const RandomStream random{seed_, RandomUse::negatives, epoch};
     context.parallel_blocks(count, 512, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t k = begin; k < end; ++k) {
@@ -149,11 +118,95 @@ class PairSampler {
   }
 
   std::uint64_t seed_;
+  index_t rows_ = 0;
   const std::int64_t* offsets_;
   const index_t* indices_;
   std::vector<index_t> users_, entries_, candidates_;
   std::int64_t users_without_negatives_ = 0;
   Array<index_t, Cpu> batch_users_, batch_items_;
+};
+
+/// Where the trainer takes its batches from: the sampler itself on the host.
+template <class B>
+class BatchSource;
+
+template <>
+class BatchSource<Cpu> {
+ public:
+  BatchSource(Context<Cpu>&, PairSampler& sampler) : sampler_(&sampler) {}
+  Batch draw(Context<Cpu>& context, std::uint32_t epoch, std::int64_t batch, index_t batch_size) {
+    return sampler_->draw(context, epoch, batch, batch_size);
+  }
+
+ private:
+  PairSampler* sampler_;
+};
+
+/// Batches drawn by kernels, the same as the sampler's. What is next stands in device memory, so that a captured graph
+/// draws another batch with every replay.
+template <KernelBackend B>
+class BatchSource<B> {
+ public:
+  BatchSource(Context<B>& context, const PairSampler& sampler)
+      : users_(upload<index_t>(context, sampler.users())),
+        positives_(upload<index_t>(context, sampler.positives())),
+        candidates_(upload<index_t>(context, sampler.candidates())),
+        offsets_(upload<std::int64_t>(context, sampler.offsets())),
+        indices_(upload<index_t>(context, sampler.indices())),
+        place_(context, 1),
+        seed_(sampler.seed()) {}
+
+  /// Makes this batch the one that next() draws.
+  void seek(Context<B>& context, std::uint32_t epoch, std::int64_t batch, index_t batch_size) {
+    DREAM_EXPECT(batch >= 0 && batch < batches(batch_size), "batch ", batch, " of ", batches(batch_size));
+    if (batch_size == batch_size_ && next_epoch_ == epoch && next_ == batch) return;
+    batch_size_ = batch_size;
+    next_epoch_ = epoch;
+    next_ = batch;
+    const kernels::BatchPlace before{epoch, 0, batch - 1};  // next() moves on first
+    upload<kernels::BatchPlace>(context, std::span(&before, 1), place_.data());
+  }
+  /// How many interactions the next batch has.
+  index_t next_size() const {
+    return static_cast<index_t>(std::min<std::int64_t>(batch_size_, users_.size() - next_ * batch_size_));
+  }
+  /// Draws it. The views stay valid until the next call.
+  Batch next(Context<B>& context) {
+    const index_t count = next_size();
+    batch_users_.resize(context, count);
+    batch_items_.resize(context, 2 * std::int64_t{count});
+    launch<kernels::AdvanceBatch>(context, {place_.data(), batches(batch_size_)});
+    kernels::DrawPairs::Params p{};
+    p.source = {users_.view(), positives_.view(), candidates_.view(), offsets_.data(), indices_.data(), seed_};
+    p.place = place_.data();
+    p.batch_size = batch_size_;
+    p.users = batch_users_.view();
+    p.positives = {batch_items_.data(), count};
+    p.negatives = {batch_items_.data() + count, count};
+    launch<kernels::DrawPairs>(context, p);
+    const std::uint32_t step = static_cast<std::uint32_t>(next_epoch_ * batches(batch_size_) + next_);
+    count_replay();
+    return {batch_users_.view(), batch_items_.view(), step, &place_.data()->step};
+  }
+  /// To be called where a graph has drawn the next batch.
+  void count_replay() {
+    if (++next_ < batches(batch_size_)) return;
+    next_ = 0;
+    ++next_epoch_;
+  }
+
+ private:
+  std::int64_t batches(index_t batch_size) const { return (users_.size() + batch_size - 1) / batch_size; }
+
+  Array<index_t, B> users_, positives_, candidates_;
+  Array<std::int64_t, B> offsets_;
+  Array<index_t, B> indices_;
+  Array<kernels::BatchPlace, B> place_;
+  Array<index_t, B> batch_users_, batch_items_;
+  std::uint64_t seed_;
+  index_t batch_size_ = 0;
+  std::uint32_t next_epoch_ = 0;
+  std::int64_t next_ = -1;
 };
 
 }  // namespace dream

@@ -21,7 +21,7 @@
 #include <dream/kernels/elementwise.cuh>
 #include <dream/kernels/entry.cuh>
 
-namespace dream {
+namespace dream::kernels {
 
 /// What a step of Adam needs of its number and options; in device memory.
 template <class T>
@@ -234,4 +234,4 @@ struct AdamUpdateFactored {
   }
 };
 
-}  // namespace dream
+}  // namespace dream::kernels

@@ -29,7 +29,7 @@
 #include <dream/kernels/elementwise.cuh>
 #include <dream/kernels/entry.cuh>
 
-namespace dream {
+namespace dream::kernels {
 
 /// y[k] = scale[rows[k]] * x[rows[k]]; for a part of a batch, hand over that part of rows and of y.
 template <class T>
@@ -230,4 +230,4 @@ void combine_similarity(Context& context, const CombineSimilarityArguments<T>& a
   launch<CombineSimilarity<T>>(context, {a.workspace, a.constant, a.rows, a.root, a.loss, a.slope});
 }
 
-}  // namespace dream
+}  // namespace dream::kernels

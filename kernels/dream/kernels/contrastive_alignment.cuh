@@ -36,7 +36,7 @@
 #define DREAM_INFO_NCE_COPIES(times)
 #endif
 
-namespace dream {
+namespace dream::kernels {
 
 /// Into how many ranges the rows and the columns of the similarities are cut; the results' bits depend on it.
 struct InfoNceRanges {
@@ -700,6 +700,6 @@ void info_nce(Context& context, const InfoNceArguments<T>& a) {
     detail::info_nce<false>(context, a, w);
 }
 
-}  // namespace dream
+}  // namespace dream::kernels
 
 #undef DREAM_INFO_NCE_COPIES

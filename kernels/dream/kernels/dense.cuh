@@ -21,7 +21,7 @@
 #include <dream/kernels/entry.cuh>
 #include <dream/kernels/row_norm.cuh>
 
-namespace dream {
+namespace dream::kernels {
 
 /// y = value.
 template <class T>
@@ -236,7 +236,7 @@ void column_sums(Context& context, const ColumnSumsArguments<T>& a) {
 inline constexpr int most_products = 8;       ///< of one dot_products()
 inline constexpr int most_dot_pieces = 1024;  ///< of one product
 
-/// Sums of x_i * y_i over pieces of the matrices: those of pair i are pieces[std::int64_t{i} * most_dot_pieces ..].
+/// Sums of x_i * y_i over pieces of the matrices: those of pair i begin at pieces[i * most_dot_pieces].
 template <class T>
 struct DotPieces {
   static constexpr int threads = Sweep::threads;
@@ -349,4 +349,4 @@ void dot_products(Context& context, const DotProductsArguments<T>& a) {
   launch<DotFinish>(context, finish);
 }
 
-}  // namespace dream
+}  // namespace dream::kernels

@@ -20,7 +20,7 @@
 #define DREAM_KEEP_LOOP
 #endif
 
-namespace dream {
+namespace dream::kernels {
 
 /// Values of T in 16 bytes, the widest load.
 template <class T>
@@ -176,4 +176,4 @@ DREAM_HOST_DEVICE T scaled(const Thread& th, T alpha, const T* scale) {
   return scale == nullptr ? alpha : alpha * th.load(scale);
 }
 
-}  // namespace dream
+}  // namespace dream::kernels

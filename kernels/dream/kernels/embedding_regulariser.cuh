@@ -15,7 +15,7 @@
 #include <dream/kernels/elementwise.cuh>
 #include <dream/kernels/entry.cuh>
 
-namespace dream {
+namespace dream::kernels {
 
 /// norms[i] = sqrt(norms[i]), and the loss from them. One thread.
 template <class T>
@@ -108,4 +108,4 @@ void regulariser_forward(Context& context, const RegulariserForwardArguments<T>&
   launch<RegulariserFinish<T>>(context, {a.norms, a.count, a.squares, static_cast<double>(a.divisor), a.loss});
 }
 
-}  // namespace dream
+}  // namespace dream::kernels

@@ -15,7 +15,7 @@
 #include <dream/kernels/elementwise.cuh>
 #include <dream/kernels/entry.cuh>
 
-namespace dream {
+namespace dream::kernels {
 
 /// gate = sigmoid(gate + b), h = e * gate. Large values give 0 or 1, NaN stays. h may be e.
 template <class T>
@@ -77,4 +77,4 @@ struct GateBackward {
   }
 };
 
-}  // namespace dream
+}  // namespace dream::kernels

@@ -34,7 +34,7 @@
 #include <dream/kernels/elementwise.cuh>
 #include <dream/kernels/entry.cuh>
 
-namespace dream {
+namespace dream::kernels {
 
 /// How many inner layers propagated_mean_rows can add.
 inline constexpr int inner_layer_limit = 8;
@@ -807,4 +807,4 @@ void sum_groups(Context& context, const SumGroupsArguments<T>& p) {
                           p.workspace);
 }
 
-}  // namespace dream
+}  // namespace dream::kernels

@@ -21,7 +21,7 @@
 #include <dream/kernels/collectives.cuh>
 #include <dream/kernels/entry.cuh>
 
-namespace dream {
+namespace dream::kernels {
 
 /// 1 / |x_i| of every row; 0 of zero rows, NaN where the norm is not finite.
 template <class T>
@@ -206,4 +206,4 @@ void knn_weights(Context& context, const KnnWeightsArguments<T>& a) {
   launch<detail::KnnEntries<T>>(context, a);
 }
 
-}  // namespace dream
+}  // namespace dream::kernels

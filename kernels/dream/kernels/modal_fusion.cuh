@@ -20,7 +20,7 @@
 #include <dream/kernels/entry.cuh>
 #include <dream/kernels/row_team.cuh>
 
-namespace dream {
+namespace dream::kernels {
 
 inline constexpr int most_modalities = 8;
 inline constexpr std::int64_t most_fusion_blocks = 1024;  ///< over which the sums of the logits' gradient are spread
@@ -287,4 +287,4 @@ void fuse_modalities_backward(Context& context, const FuseModalitiesBackwardArgu
         context, {a.workspace, Kernel::grid(p), {a.by.weights, a.by.count()}, a.logits_beta, a.d_logits});
 }
 
-}  // namespace dream
+}  // namespace dream::kernels

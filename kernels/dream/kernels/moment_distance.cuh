@@ -19,7 +19,7 @@
 #include <dream/kernels/collectives.cuh>
 #include <dream/kernels/entry.cuh>
 
-namespace dream {
+namespace dream::kernels {
 
 namespace detail {
 
@@ -228,4 +228,4 @@ void moment_distance(Context& context, const MomentDistanceArguments<T>& a) {
   launch<MomentGradient<T>>(context, {a.x, a.y, slopes, a.dx, a.dy});
 }
 
-}  // namespace dream
+}  // namespace dream::kernels

@@ -4,10 +4,10 @@
 //   backward   g_a = d_loss slope_a / b,  du_a = g_a (p_a - n_a),  dp_a = g_a u_a,  dn_a = -g_a u_a,  each + beta d
 //   with the regulariser in one pass: L + (c/2) (|U|^2 + |P|^2 + |N|^2), and du_a += c u_a and so on, d_loss = 1
 //
-// A team of threads a row (row_team.cuh), sums along it in double. Bytes a float of one matrix (of three), dim d:
-// forward 12, backward 24, both in one pass 24 instead of 48 for the two and the regulariser's two. No exponential
-// overflows; NaN stays. The loss is summed in double, by block and then over the blocks; the grid depends on sizes
-// alone.
+// A team of threads a row (row_team.cuh), sums along it in double. Bytes of memory a column of a triple of float rows:
+// forward 12, backward 24; in one pass with the regulariser 24, where apart they take 36 and the regulariser 48. No
+// exponential overflows; NaN stays. The loss is summed in double, by block and then over the blocks; the grid depends
+// on sizes alone.
 #pragma once
 
 #include <cmath>
@@ -20,7 +20,7 @@
 #include <dream/kernels/entry.cuh>
 #include <dream/kernels/row_team.cuh>
 
-namespace dream {
+namespace dream::kernels {
 
 inline constexpr std::int64_t most_bpr_blocks = 1024;  ///< over which the loss is spread
 
@@ -246,4 +246,4 @@ void bpr_with_squares(Context& context, const BprWithSquaresArguments<T>& a) {
                                          0.5 * static_cast<double>(a.regulariser), a.loss});
 }
 
-}  // namespace dream
+}  // namespace dream::kernels

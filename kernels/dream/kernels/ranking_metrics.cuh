@@ -21,7 +21,7 @@
 #include <dream/kernels/collectives.cuh>
 #include <dream/kernels/entry.cuh>
 
-namespace dream {
+namespace dream::kernels {
 
 inline constexpr int ranking_metric_count = 6;        ///< recall, ndcg, precision, map, hit, mrr
 inline constexpr int ranking_cutoff_limit = 16;       ///< cut-offs at a time
@@ -206,4 +206,4 @@ void ranking_metrics(Context& context, const RankingMetricsArguments& a) {
   launch<detail::RankingMeans>(context, a);
 }
 
-}  // namespace dream
+}  // namespace dream::kernels

@@ -22,7 +22,7 @@
 #include <dream/kernels/collectives.cuh>
 #include <dream/kernels/entry.cuh>
 
-namespace dream {
+namespace dream::kernels {
 
 /// What build_row_groups makes, on the device.
 struct RowGroupsView {
@@ -503,4 +503,4 @@ void build_row_groups(Context& context, const RowGroupsArguments& a) {
   launch<WriteGroups>(context, {pairs, block_groups, groups});
 }
 
-}  // namespace dream
+}  // namespace dream::kernels

@@ -22,7 +22,7 @@
 #include <dream/kernels/entry.cuh>
 #include <dream/kernels/row_team.cuh>
 
-namespace dream {
+namespace dream::kernels {
 
 /// The largest finite number. A variable, since device code may not call std::numeric_limits.
 template <class T>
@@ -224,4 +224,4 @@ void normalise_rows_backward(Context& context, const NormaliseRowsBackwardArgume
     launch<NormaliseRowsBackward<T, false>>(context, {a.alpha, a.scale, a.y, a.inverse, a.dy, a.beta, a.dx});
 }
 
-}  // namespace dream
+}  // namespace dream::kernels

@@ -14,7 +14,7 @@
 #include <dream/kernels/elementwise.cuh>
 #include <dream/kernels/entry.cuh>
 
-namespace dream {
+namespace dream::kernels {
 
 inline constexpr index_t wide_row = 1024;  ///< values in the longest row that a warp takes
 inline constexpr int team_threads = 256;   ///< of a block of teams
@@ -89,11 +89,11 @@ struct RowTeam {
   template <class Thread>
   DREAM_HOST_DEVICE void write(const Thread& th, T* row, std::int64_t col, const Unit& unit, T beta, bool packs) const {
     if (packs && col + width <= cols) {
-      dream::write<width>(th, row + col, unit, beta);
+      kernels::write<width>(th, row + col, unit, beta);
     } else {
       DREAM_UNROLL
       for (int k = 0; k < width; ++k)
-        if (col + k < cols) dream::write<1>(th, row + col + k, Pack<T, 1>{{unit[k]}}, beta);
+        if (col + k < cols) kernels::write<1>(th, row + col + k, Pack<T, 1>{{unit[k]}}, beta);
     }
   }
 
@@ -123,4 +123,4 @@ struct RowTeam {
   }
 };
 
-}  // namespace dream
+}  // namespace dream::kernels

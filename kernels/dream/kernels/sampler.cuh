@@ -21,7 +21,7 @@
 #include <dream/core/view.hpp>
 #include <dream/kernels/entry.cuh>
 
-namespace dream {
+namespace dream::kernels {
 
 /// Which batch is next, in device memory.
 struct BatchPlace {
@@ -159,4 +159,4 @@ struct AdvanceBatch {
   }
 };
 
-}  // namespace dream
+}  // namespace dream::kernels

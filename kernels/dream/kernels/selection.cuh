@@ -18,7 +18,7 @@
 #include <dream/kernels/collectives.cuh>
 #include <dream/kernels/entry.cuh>
 
-namespace dream {
+namespace dream::kernels {
 
 /// A value and whose it is.
 template <class T>
@@ -258,4 +258,4 @@ void top_k_rows(Context& context, const TopKRowsArguments<T>& a) {
   launch<TopKRows<T>>(context, {a.tile, {}, a.offset, a.row_factors, a.col_factors, a.values, a.indices, a.fresh});
 }
 
-}  // namespace dream
+}  // namespace dream::kernels

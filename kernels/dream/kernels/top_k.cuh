@@ -25,7 +25,7 @@
 #include <dream/kernels/entry.cuh>
 #include <dream/kernels/selection.cuh>
 
-namespace dream {
+namespace dream::kernels {
 
 /// The lists of the k best of a range of items each.
 template <class T>
@@ -431,4 +431,4 @@ void top_k(Context& context, const TopKArguments<T>& a) {
   launch<TopKRows<T, true>>(context, {values, indices, 0, {}, {}, scores, a.indices, true});
 }
 
-}  // namespace dream
+}  // namespace dream::kernels

@@ -1,0 +1,180 @@
+// Training a model, whatever it is and wherever it runs; what the train command and its backends share.
+#pragma once
+
+#include <signal.h>
+
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include <dream/models/dream.hpp>
+#include <dream/models/lightgcn.hpp>
+#include <dream/models/mf.hpp>
+#include <dream/train/checkpoint.hpp>
+#include <dream/train/fit.hpp>
+
+#include "commands.hpp"
+#include "progress.hpp"
+#include "run_folder.hpp"
+#include "settings.hpp"
+#include "table.hpp"
+
+namespace dream_cli {
+
+/// While it lives, and once asked to, makes the first SIGINT or SIGTERM a wish to stop; a second one ends the program.
+class Signals {
+ public:
+  Signals() = default;
+  Signals(const Signals&) = delete;
+  ~Signals();
+
+  void catch_them();
+  bool stop_asked() const;
+
+ private:
+  bool caught_ = false;
+  struct sigaction interrupt_ = {}, terminate_ = {};
+};
+
+/// What is trained on what, and where it goes.
+struct TrainingRun {
+  const Settings& settings;
+  RunFolder& folder;
+  const dream::Dataset& data;
+  std::uint64_t fingerprint;
+  bool resume;
+  Signals& signals;
+};
+
+nlohmann::ordered_json metrics_json(const std::vector<std::pair<std::string, double>>& values);
+/// The metrics; none where there was nobody to take means over.
+nlohmann::ordered_json table_json(const dream::MetricTable& table);
+nlohmann::ordered_json epoch_json(const dream::EpochReport& report);
+/// The test metrics as a table, for all, warm and cold items.
+std::string result_text(const dream::Evaluation& test);
+
+/// Trains a model that is ready; everything that does not depend on what it is.
+template <class B, class Model>
+int run(dream::Context<B>& context, Model& model, const TrainingRun& training) {
+  const Settings& settings = training.settings;
+  const dream::Dataset& data = training.data;
+  RunFolder& folder = training.folder;
+  dream::FitOptions options = settings.fit;
+  // Where training ends is decided here, so that a run in pieces evaluates at the same epochs as a run in one.
+  options.epochs = std::numeric_limits<int>::max();
+  dream::Trainer<Model> trainer(context, model, data, options);
+  const dream::CheckpointOrigin origin{settings.model_name, to_json(settings).dump(), training.fingerprint};
+  if (training.resume) dream::load_checkpoint(folder.checkpoint(), trainer, origin);
+  if (trainer.sampler().users_without_negatives() > 0)
+    std::fprintf(stderr, "note: %lld users have every item and are not trained on\n",
+                 static_cast<long long>(trainer.sampler().users_without_negatives()));
+  training.signals.catch_them();
+  folder.begin(to_json(settings), trainer.state().epoch);
+  if (!training.resume) folder.save(trainer, origin, data);
+
+  double ranking_loss = 0;
+  const auto finished = [&] { return trainer.state().epoch >= settings.fit.epochs || trainer.finished(); };
+  if (!finished()) {
+    Progress progress(trainer.state().epoch + 1, settings.fit.epochs, trainer.sampler().size());
+    bool saved = true;
+    while (!finished() && !training.signals.stop_asked()) {
+      const dream::EpochReport report = trainer.run_epoch([&](const dream::StepReport& step) {
+        progress.step(step.epoch, step.interactions, step.loss);
+        return !training.signals.stop_asked();
+      });
+      if (trainer.state().epoch < report.epoch) break;  // interrupted within the epoch: its work is lost
+      folder.add_epoch(epoch_json(report));
+      ranking_loss = report.losses.front().second;
+      const std::string& metric = settings.fit.valid_metric;
+      progress.epoch_done(report.epoch, report.losses.back().second, report.train_seconds,
+                          report.evaluated
+                              ? metric + " " + metric_text(report.valid.at(metric)) + (report.improved ? " (best)" : "")
+                              : "");
+      saved = folder.save_when_due(trainer, origin, data);
+      if (!saved && (finished() || training.signals.stop_asked())) {
+        folder.save(trainer, origin, data);
+        saved = true;
+      }
+    }
+  }
+  if (training.signals.stop_asked()) {
+    std::fprintf(stderr, "dream: interrupted; go on with: dream train --data ... --out %s --resume\n",
+                 folder.path().c_str());
+    return Exit::interrupted;
+  }
+
+  if (ranking_loss > 0.99 * std::log(2.0))
+    std::fprintf(
+        stderr,
+        "note: the ranking loss ended at %.4f, where guessing has ln 2 = 0.6931. If more epochs do not lower it, "
+        "reg_weight is too large for these data\n",
+        ranking_loss);
+
+  const dream::FitState& state = trainer.state();
+  const bool has_best = state.best_epoch > 0;
+  std::array<dream::Matrix<float, dream::Cpu>, 2> last;
+  if (!has_best) {
+    const auto vectors = trainer.represent();
+    for (std::size_t side = 0; side < 2; ++side) last[side] = dream::download<float>(context, vectors[side]);
+  }
+  const dream::MatrixView<const float> users = (has_best ? trainer.best_users() : last[0]).view();
+  const dream::MatrixView<const float> items = (has_best ? trainer.best_items() : last[1]).view();
+  const int best_epoch = has_best ? state.best_epoch : state.epoch;
+  nlohmann::ordered_json result;
+  result["model"] = settings.model_name;
+  result["seed"] = settings.fit.seed;
+  result["best_epoch"] = best_epoch;
+  result["epochs"] = state.epoch;
+  if (has_best) {
+    result["valid"] = metrics_json(state.best_valid);
+  } else {
+    result["valid"] = data.valid.size() > 0
+                          ? table_json(trainer.evaluate_vectors(users, items, dream::Split::valid).all)
+                          : nlohmann::ordered_json::object();
+  }
+  const dream::Evaluation test = trainer.evaluate_vectors(users, items, dream::Split::test);
+  result["test"] = data.test.size() > 0 ? table_json(test.all) : nlohmann::ordered_json::object();
+  if (data.test.size() > 0) {
+    result["test_warm"] = table_json(test.warm);
+    result["test_cold"] = table_json(test.cold);
+    result["test_users"] = {{"all", test.all.users}, {"warm", test.warm.users}, {"cold", test.cold.users}};
+  }
+  folder.finish(result, origin, best_epoch, users, items, data);
+  std::printf("%s: best epoch %d of %d\n", settings.model_name.c_str(), best_epoch, state.epoch);
+  if (data.test.size() > 0) std::printf("\n%s", result_text(test).c_str());
+  return Exit::success;
+}
+
+/// Trains the model that the settings name.
+template <class B>
+int train_on(dream::Context<B>& context, const dream::ModelData<float, B>& data,
+             const dream::ModelDataOptions& prepared, const TrainingRun& training) {
+  const Settings& settings = training.settings;
+  const std::uint64_t seed = settings.fit.seed;
+  if (settings.model_name == "dream") {
+    dream::DreamOptions options = settings.model;
+    options.data = prepared;
+    dream::Dream<float, B> model(context, data, options, seed);
+    return run(context, model, training);
+  }
+  if (settings.model_name == "mf") {
+    dream::MatrixFactorisationOptions options = settings.mf;
+    options.embedding_size = settings.model.embedding_size;
+    options.batch_size = settings.fit.batch_size;
+    dream::MatrixFactorisation<float, B> model(context, data, options, seed);
+    return run(context, model, training);
+  }
+  dream::LightGcnOptions options = settings.lightgcn;
+  options.embedding_size = settings.model.embedding_size;
+  options.n_ui_layers = settings.model.n_ui_layers;
+  dream::LightGcn<float, B> model(context, data, options, seed);
+  return run(context, model, training);
+}
+
+/// The same on the backends other than the host; `data` is copied there.
+int train_on_emulated(int threads, const dream::ModelData<float, dream::Cpu>& data,
+                      const dream::ModelDataOptions& prepared, const TrainingRun& training);
+
+}  // namespace dream_cli

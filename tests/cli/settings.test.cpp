@@ -31,7 +31,7 @@ TEST_CASE("a command line that makes no sense ends with exit code 2 and the near
   CHECK_FAILS(place.run("train --data d"), 2, "--out");
   CHECK_FAILS(place.run("train --data d --out o --epoch 3"), 2, "did you mean '--epochs'?");
   CHECK_FAILS(place.run("train --data d --out o --model svd"), 2, "svd");
-  CHECK_FAILS(place.run("train --data d --out o --backend cuda"), 2, "cuda");
+  CHECK_FAILS(place.run("train --data d --out o --backend tpu"), 2, "tpu");
   CHECK_FAILS(place.run("train --data d --out o --epochs many"), 2, "many");
   CHECK_FAILS(place.run("train --data d --out o --seed -1"), 2, "-1");
   CHECK_FAILS(place.run("train --data d --out o --threads -2"), 2, "-2");

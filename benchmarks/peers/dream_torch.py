@@ -1,7 +1,8 @@
-"""DREAM in idiomatic current PyTorch on the CPU, to measure this library against.
+"""DREAM in idiomatic current PyTorch on the CPU or a GPU, to measure this library against.
 
     python3 benchmarks/peers/dream_torch.py --shape baby --interactions baby.inter --frozen
     python3 benchmarks/peers/dream_torch.py --data DIR --trainable
+    python3 benchmarks/peers/dream_torch.py --shape baby --interactions random --device cuda [--compile]
 
 Prints one JSON line: seconds for graph building, a training step, full-ranking evaluation of the valid users and
 sampling an epoch, and resident memory. See README.md for what each figure covers.
@@ -45,6 +46,14 @@ def read_interactions(path):
         wanted = [columns.index(name) for name in ("userID", "itemID", "x_label")]
         table = np.loadtxt(lines, dtype=np.int64, delimiter="\t", usecols=wanted)
     return (torch.from_numpy(np.ascontiguousarray(table[:, c])) for c in range(3))
+
+
+def random_interactions():
+    """The counts of baby, users and items drawn uniformly."""
+    splits = (118551, 21682, 20559)
+    draw, label = np.random.default_rng(999), np.repeat([0, 1, 2], splits)
+    columns = draw.integers(19445, size=sum(splits)), draw.integers(7050, size=sum(splits)), label
+    return (torch.from_numpy(column.astype(np.int64)) for column in columns)
 
 
 def read_features(folder):
@@ -332,10 +341,45 @@ class FullRanking:
 # ----------------------------------------------------------------------------------------------------------- measuring
 
 
+def synchronise():
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+
+
 def timed(function, *arguments):
+    synchronise()
     start = time.perf_counter()
     result = function(*arguments)
+    synchronise()
     return time.perf_counter() - start, result
+
+
+class Steps:
+    """Times steps one after the other: on the CPU each up to its loss, on a GPU by events, without waiting."""
+
+    def __init__(self, device):
+        self.on_gpu, self.times, self.losses, self.events = device == "cuda", [], [], []
+
+    def mark(self):
+        self.events.append(torch.cuda.Event(enable_timing=True))
+        self.events[-1].record()
+
+    def run(self, step):
+        if not self.on_gpu:
+            taken, loss = timed(lambda: step().item())
+            self.times.append(taken)
+            self.losses.append(loss)
+            return
+        if not self.events:
+            self.mark()
+        self.losses.append(step())
+        self.mark()
+
+    def finish(self):
+        if self.on_gpu:
+            torch.cuda.synchronize()
+            self.times = [a.elapsed_time(b) / 1e3 for a, b in zip(self.events, self.events[1:])]
+            self.losses = [loss.item() for loss in self.losses]
 
 
 def make_optimizer(model, o):
@@ -346,7 +390,9 @@ def make_optimizer(model, o):
 def parse_options():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", choices=["baby"], help="the interactions of baby and generated 4096-d and 384-d features")
-    parser.add_argument("--interactions", type=pathlib.Path, help="the .inter file (default $DREAM_DATA/SHAPE/SHAPE.inter)")
+    parser.add_argument(
+        "--interactions", type=pathlib.Path, help="the .inter file (default $DREAM_DATA/SHAPE/SHAPE.inter), or 'random'"
+    )
     parser.add_argument("--features-from", type=pathlib.Path, help="read *_feat.npy there instead of generating features")
     parser.add_argument("--data", type=pathlib.Path, help="a folder with NAME.inter and *_feat.npy")
     kind = parser.add_mutually_exclusive_group()
@@ -357,7 +403,9 @@ def parse_options():
     parser.add_argument("--factored-user-graph", action="store_true", help="user graph through item-item products")
     parser.add_argument("--product", choices=["transposed", "csr", "coo"], default="transposed", help="sparse products")
     parser.add_argument("--optimizer", choices=["fused", "foreach", "single"], default="fused")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--compile", action="store_true", help="torch.compile the loss")
+    parser.add_argument("--compile-mode", default="default", help="of torch.compile, such as reduce-overhead")
     parser.add_argument("--skip-graph-timing", action="store_true", help="random neighbours instead of kNN graphs")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=12)
@@ -368,7 +416,7 @@ def parse_options():
     parser.add_argument("--knn-k", type=int, default=10)
     parser.add_argument("--user-knn-k", type=int, default=20)
     parser.add_argument("--topk", type=int, default=20)
-    parser.add_argument("--block", type=int, default=1024, help="rows a block in graph building and evaluation")
+    parser.add_argument("--block", type=int, help="rows a block in graph building and evaluation (1024; on a GPU 8192)")
     parser.add_argument("--temperature", type=float, default=0.2)
     parser.add_argument("--inter-weight", type=float, default=0.01)
     parser.add_argument("--intra-weight", type=float, default=0.001)
@@ -379,6 +427,9 @@ def parse_options():
     o = parser.parse_args()
     if (o.data is None) == (o.shape is None):
         parser.error("give either --shape or --data")
+    if o.device == "cuda" and not torch.cuda.is_available():
+        sys.exit("dream_torch.py: error: PyTorch sees no GPU here")
+    o.block = o.block or (8192 if o.device == "cuda" else 1024)
     return o
 
 
@@ -389,16 +440,24 @@ def load(o):
     else:
         path = o.interactions or pathlib.Path(os.environ["DREAM_DATA"]) / o.shape / f"{o.shape}.inter"
         features = read_features(o.features_from) if o.features_from else None
-    users, items, labels = read_interactions(path)
+    if str(path) == "random":
+        users, items, labels = random_interactions()
+    else:
+        users, items, labels = read_interactions(path)
     n, q = int(users.max()) + 1, int(items.max()) + 1
     features = generated_features(q) if features is None else features
     q = max(q, max(f.shape[0] for f in features.values()))
+    if o.device != "cpu":
+        users, items, labels = (column.to(o.device) for column in (users, items, labels))
+        features = {name: f.to(o.device) for name, f in features.items()}
     return users, items, labels, n, q, features
 
 
 def main():
     o = parse_options()
     torch.set_num_threads(o.threads)
+    if o.device != "cpu":
+        torch.set_default_device(o.device)
     torch.manual_seed(o.seed)
     random.seed(o.seed)
     users, items, labels, n, q, features = load(o)
@@ -407,6 +466,7 @@ def main():
     report = {
         "what": "pytorch " + torch.__version__,
         "data": o.shape or o.data.name,
+        "device": torch.cuda.get_device_name() if o.device == "cuda" else "cpu",
         "users": n,
         "items": q,
         "train": len(train[0]),
@@ -417,7 +477,7 @@ def main():
         "optimizer": o.optimizer,
         "s3_trace": o.s3_trace,
         "factored_user_graph": o.factored_user_graph,
-        "compiled": o.compile,
+        "compiled": o.compile_mode if o.compile else False,
         "resident_mib_after_import": RESIDENT_AFTER_IMPORT,
         "resident_mib_after_data": resident_mib(),
     }
@@ -469,8 +529,9 @@ def main():
     report["peak_mib_after_graphs"] = peak_mib()
 
     def dataloader_epoch():
-        loader = DataLoader(Triples(*train, n), batch_size=o.batch, shuffle=True, num_workers=0)
-        taken, _ = timed(lambda: sum(1 for _ in loader))
+        with torch.device("cpu"):
+            loader = DataLoader(Triples(*train, n), batch_size=o.batch, shuffle=True, num_workers=0)
+            taken, _ = timed(lambda: sum(1 for _ in loader))
         return taken
 
     sampler = VectorisedSampler(*train, q)
@@ -481,10 +542,13 @@ def main():
 
     model = Dream(n, q, adjacency, interactions, encoders, o)
     optimizer = make_optimizer(model, o)
-    loss_of = torch.compile(model.loss) if o.compile else model.loss
+    loss_of = torch.compile(model.loss, mode=o.compile_mode) if o.compile else model.loss
     model.train()
     batches = list(zip(*(column.split(o.batch) for column in sampler.epoch())))
-    times, losses, used = [], [], time.process_time()
+    if o.device == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    steps, used = Steps(o.device), time.process_time()
     for step in range(o.warmup + o.steps):
         batch = batches[step % max(1, len(batches) - 1)]  # full batches only
 
@@ -493,17 +557,21 @@ def main():
             loss = loss_of(*batch)
             loss.backward()
             optimizer.step()
-            return loss.item()
+            return loss.detach().clone()  # a replayed graph writes its outputs again
 
-        taken, loss = timed(one_step)
-        losses.append(loss)
+        steps.run(one_step)
         if step + 1 == o.warmup:
             used = time.process_time()
-        if step >= o.warmup:
-            times.append(taken)
+    steps.finish()
+    times, losses = steps.times[o.warmup :], steps.losses
     used = (time.process_time() - used) / o.steps
     report["step_seconds"] = {"median": statistics.median(times), "min": min(times), "max": max(times), "processor": used}
     report["loss"] = {"first": losses[0], "last": losses[-1]}
+    if o.device == "cuda":
+        report["device_mib"] = {
+            "peak": torch.cuda.max_memory_allocated() / 2**20,
+            "peak_reserved": torch.cuda.max_memory_reserved() / 2**20,
+        }
     report["peak_mib_after_training"] = peak_mib()
 
     model.eval()

@@ -1,0 +1,95 @@
+// The graphs of the benchmarks: of data sets where they are at hand, else power laws of their sizes.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <dream/core/random.hpp>
+#include <dream/data/read_dataset.hpp>
+#include <dream/graph/bipartite.hpp>
+
+namespace dream_benchmarks {
+
+using namespace dream;
+
+/// How many users, items and training interactions a data set has.
+struct GraphSize {
+  std::string name;
+  index_t users, items;
+  std::int64_t entries;
+};
+inline const GraphSize graph_sizes[] = {
+    {"baby", 19445, 7050, 118551}, {"sports", 35598, 18357, 218409}, {"tiktok", 9308, 6710, 59541}};
+
+/// Users whose activity falls as rank^-0.8, items drawn with popularity falling as rank^-2/3. Users have at least one
+/// interaction; items that a user draws again are dropped, so there are somewhat fewer entries than asked for.
+inline Csr<float, Cpu> power_law(index_t users, index_t items, std::int64_t entries) {
+  Csr<float, Cpu> a;
+  a.rows = users;
+  a.cols = items;
+  a.offsets.resize(std::int64_t{users} + 1);
+  double all = 0;
+  for (index_t u = 0; u < users; ++u) all += std::pow(u + 1.0, -0.8);
+  const RandomStream order{3}, draw{4};
+  // Active users lie anywhere among the others.
+  std::vector<index_t> rank(static_cast<std::size_t>(users));
+  for (index_t u = 0; u < users; ++u) rank[static_cast<std::size_t>(u)] = u;
+  for (std::size_t i = rank.size(); i > 1; --i) std::swap(rank[i - 1], rank[order.below(i, i)]);
+  const double spare = static_cast<double>(std::max<std::int64_t>(entries - users, 0));
+  a.offsets[0] = 0;
+  for (index_t u = 0; u < users; ++u) {
+    const double share = std::pow(rank[static_cast<std::size_t>(u)] + 1.0, -0.8) / all;
+    a.offsets[u + 1] = a.offsets[u] + 1 + static_cast<std::int64_t>(share * spare);
+  }
+  a.indices.resize(a.offsets[users]);
+  a.values.resize(a.offsets[users]);
+#pragma omp parallel for schedule(dynamic, 256)
+  for (index_t u = 0; u < users; ++u) {
+    for (std::int64_t e = a.offsets[u]; e < a.offsets[u + 1]; ++e) {
+      const double x = draw.uniform(static_cast<std::uint64_t>(e));
+      a.indices[e] = std::min(items - 1, static_cast<index_t>(x * x * x * items));
+    }
+    std::sort(a.indices.data() + a.offsets[u], a.indices.data() + a.offsets[u + 1]);
+  }
+  std::int64_t kept = 0;
+  for (index_t u = 0; u < users; ++u) {
+    const std::int64_t first = kept, begin = a.offsets[u], end = a.offsets[u + 1];
+    for (std::int64_t e = begin; e < end; ++e)
+      if (e == begin || a.indices[e] != a.indices[kept - 1]) a.indices[kept++] = a.indices[e];
+    const double degree = static_cast<double>(kept - first);
+    std::fill(a.values.data() + first, a.values.data() + kept, static_cast<float>(1 / std::sqrt(degree)));
+    a.offsets[u] = first;
+  }
+  a.offsets[users] = kept;
+  a.indices.resize(kept);
+  a.values.resize(kept);
+  return a;
+}
+
+/// The training interactions of a set of DREAM_DATA, users by items, without values that mean anything.
+inline Csr<float, Cpu> interactions_of(const GraphSize& size) {
+  if (const char* folder = std::getenv("DREAM_DATA")) {
+    const std::filesystem::path path = std::filesystem::path(folder) / size.name;
+    if (std::filesystem::exists(path)) {
+      const Dataset data = read_dataset(path.string());
+      Context<Cpu> context;
+      return interaction_matrix<float>(context, data.train, data.user_count(), data.item_count());
+    }
+  }
+  return power_law(size.users, size.items, size.entries);
+}
+
+/// The same as training uses it: normalised, or its transpose.
+inline Csr<float, Cpu> propagation_graph(const GraphSize& size, bool transposed) {
+  Context<Cpu> context;
+  Csr<float, Cpu> graph = normalised<float>(context, interactions_of(size).view());
+  return transposed ? transpose<float>(context, graph.view()) : std::move(graph);
+}
+
+}  // namespace dream_benchmarks

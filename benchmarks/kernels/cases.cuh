@@ -31,6 +31,7 @@ struct Ceilings {
 struct Contender {
   std::string who;
   std::function<void()> run;  ///< gives the work to the context's stream; allocates nothing after its first call
+  bool waits = false;         ///< asks the card for numbers on the way, so that no graph can hold it
 };
 
 struct Work {
@@ -41,6 +42,7 @@ struct Work {
   /// Throws dream::error where the first contender's results are wrong. Runs what it needs.
   std::function<void()> check;
   std::vector<std::pair<std::string, double>> numbers = {};  ///< further ones to report
+  std::shared_ptr<const void> shared = {};  ///< kept until the next case is prepared, which may use it too
 };
 
 /// Registers a benchmark for each contender, in the order in which `prepare` lists them.

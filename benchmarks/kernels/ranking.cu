@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <numeric>
 #include <set>
 #include <string>
 #include <vector>
@@ -126,7 +127,7 @@ Work top_k(const GraphSize& size, index_t dim, index_t k) {
   Work work;
   work.inputs = inputs;
   work.contenders = {{"dream", [&context, a, seen] { kernels::top_k(context, a); }},
-                     {"cublas_and_cub_sort", [products] { products(true); }},
+                     {"cublas_and_cub_sort", [products] { products(true); }, true},
                      {"cublas_products", [products] { products(false); }}};
   work.operations = 2.0 * users * items * dim;
   work.bytes = 4.0 * (1.0 * users + items) * dim + 8.0 * users * k;
@@ -153,7 +154,7 @@ Work tile_selection(index_t rows, index_t cols, index_t k) {
   work.inputs = inputs;
   work.bytes = 4.0 * rows * cols;
   work.contenders = {{"dream", [=, &context] { kernels::top_k_rows(context, a); }},
-                     {"cub_sort", [=] { sorted->select(values, indices); }},
+                     {"cub_sort", [=] { sorted->select(values, indices); }, true},
                      copy_of(*inputs, work.bytes)};
   work.check = [=, &context] {
     sorted->select(values, indices);
@@ -169,7 +170,7 @@ Work metrics(index_t users, index_t items, index_t depth) {
   std::vector<index_t> lists(static_cast<std::size_t>(users) * static_cast<std::size_t>(depth));
   // Distinct items: a walk with a step that is prime to their number, from where a held-out item can be hit.
   index_t step = 1 + items / 3;
-  while (items % step == 0) ++step;
+  while (std::gcd(items, step) != 1) ++step;
   for (index_t u = 0; u < users; ++u) {
     index_t item = held_out.indices[held_out.offsets[u]];
     for (index_t j = 0; j < depth; ++j, item = (item + step) % items)

@@ -24,7 +24,7 @@ __global__ void plain_product(CsrView<float> a, MatrixView<const float> x, Matri
   y(row, col) = sum;
 }
 
-/// A sparse matrix on the card. The last one is kept, as several cases use it.
+/// A sparse matrix on the card; the one of the case before where it is the same.
 std::shared_ptr<const Csr<float, Cuda>> on_card(const std::string& name, const std::function<Csr<float, Cpu>()>& make) {
   static std::pair<std::string, std::weak_ptr<const Csr<float, Cuda>>> last;
   if (last.first == name)
@@ -61,6 +61,7 @@ Work product(const std::shared_ptr<const Csr<float, Cuda>>& a, index_t dim) {
 
   Work work;
   work.inputs = inputs;
+  work.shared = a;
   work.contenders = {
       {"dream", [&context, a, by_plan] { kernels::spmm(context, by_plan); }},
       {"dream_other_mapping", [&context, a, other] { kernels::spmm(context, other); }},

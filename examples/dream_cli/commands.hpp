@@ -28,6 +28,7 @@ struct EvaluateArguments {
   std::string data;
   std::string checkpoint;
   std::string split = "test";
+  std::string backend = "cpu";
   bool json = false;
   int threads = 0;
 };
@@ -39,6 +40,7 @@ struct RecommendArguments {
   std::string out;
   std::string users;              ///< file of user ids; empty: all users
   std::string exclude = "known";  ///< what a user has is not recommended: of train, of train and valid (known), or all
+  std::string backend = "cpu";
   int threads = 0;
 };
 

@@ -5,6 +5,7 @@
 
 #include <dream/graph/bipartite.hpp>
 
+#include "backends.hpp"
 #include "commands.hpp"
 #include "stored_run.hpp"
 #include "table.hpp"
@@ -36,8 +37,13 @@ int evaluate(const EvaluateArguments& arguments) {
   const auto held_out = dream::interaction_matrix<float>(context, pairs, data.user_count(), data.item_count());
   dream::EvaluationOptions options;
   options.top_k = run.settings.fit.top_k;
-  const dream::Evaluation result = dream::evaluate<float>(context, run.users.view(), run.items.view(), train.view(),
-                                                          masked.view(), held_out.view(), options);
+  const EvaluationRun evaluation{context, run, train, masked, held_out, options};
+  const std::string backend = usable_backend(arguments.backend);
+  const dream::Evaluation result = backend == "cuda" ? evaluate_on_cuda(evaluation)
+                                   : backend == "emulated"
+                                       ? evaluate_on_emulated(context.threads(), evaluation)
+                                       : dream::evaluate<float>(context, run.users.view(), run.items.view(),
+                                                                train.view(), masked.view(), held_out.view(), options);
 
   if (arguments.json) {
     nlohmann::ordered_json json;

@@ -31,6 +31,15 @@ void add_checkpoint(CLI::App* sub, std::string& checkpoint) {
       ->type_name("FILE");
 }
 
+template <class Name>
+void add_backend(CLI::App* sub, Name& backend) {
+  sub->add_option("--backend", backend,
+                  "what computes: cpu (default), cuda (a GPU), auto (a GPU where there is one), or emulated (the CUDA "
+                  "kernels on the host, for tests)")
+      ->check(CLI::IsMember({"cpu", "cuda", "auto", "emulated"}))
+      ->type_name("NAME");
+}
+
 void add_threads(CLI::App* sub, int& threads) {
   sub->add_option("--threads", threads, "threads to use; 0: all. Results do not depend on it")
       ->check(CLI::Range(0, 4096))
@@ -59,11 +68,7 @@ int run(int argc, char** argv) {
   sub->add_option("--model", t.model, "dream (default), lightgcn or mf")
       ->check(CLI::IsMember({"dream", "lightgcn", "mf"}))
       ->type_name("NAME");
-  sub->add_option("--backend", t.backend,
-                  "what computes: cpu, cuda (a GPU), auto (a GPU where there is one), or emulated (the CUDA kernels on "
-                  "the host, for tests)")
-      ->check(CLI::IsMember({"cpu", "cuda", "auto", "emulated"}))
-      ->type_name("NAME");
+  add_backend(sub, t.backend);
   sub->add_option("--epochs", t.epochs, "the most epochs")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1000000000}))
       ->type_name("N");
@@ -103,6 +108,7 @@ int run(int argc, char** argv) {
       ->capture_default_str()
       ->type_name("NAME");
   sub->add_flag("--json", e.json, "print JSON instead of a table");
+  add_backend(sub, e.backend);
   add_threads(sub, e.threads);
   sub->callback([&] { chosen = [&] { return evaluate(e); }; });
 
@@ -126,6 +132,7 @@ int run(int argc, char** argv) {
       ->check(CLI::IsMember({"train", "known", "all"}))
       ->capture_default_str()
       ->type_name("WHAT");
+  add_backend(sub, r.backend);
   add_threads(sub, r.threads);
   sub->callback([&] { chosen = [&] { return recommend(r); }; });
 

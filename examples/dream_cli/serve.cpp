@@ -6,6 +6,7 @@
 #include <dream/serve/recommend.hpp>
 #include <dream/serve/similar.hpp>
 
+#include "backends.hpp"
 #include "commands.hpp"
 #include "stored_run.hpp"
 
@@ -54,8 +55,16 @@ int recommend(const RecommendArguments& arguments) {
                                arguments.exclude == "train"   ? dream::Split::train
                                : arguments.exclude == "known" ? dream::Split::valid
                                                               : dream::Split::test);
-  dream::write_recommendations<float>(context, arguments.out, run.users.view(), run.items.view(), seen.view(), users,
-                                      static_cast<index_t>(arguments.k), data.users, data.items);
+  const index_t k = static_cast<index_t>(arguments.k);
+  const RecommendationRun recommendations{run, seen, users, k, data, arguments.out};
+  const std::string backend = usable_backend(arguments.backend);
+  if (backend == "cuda")
+    recommend_on_cuda(recommendations);
+  else if (backend == "emulated")
+    recommend_on_emulated(context.threads(), recommendations);
+  else
+    dream::write_recommendations<float>(context, arguments.out, run.users.view(), run.items.view(), seen.view(), users,
+                                        k, data.users, data.items);
   return Exit::success;
 }
 

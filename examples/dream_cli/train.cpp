@@ -1,4 +1,4 @@
-#include "cuda_backend.hpp"
+#include "backends.hpp"
 #include "training_run.hpp"
 
 #include <csignal>
@@ -120,18 +120,7 @@ int train(const TrainArguments& arguments) {
       std::fprintf(stderr, "note: %s: no checkpoint yet, starting from the beginning\n", arguments.out.c_str());
   }
 
-  if (settings.backend == "auto") {
-    const std::string why = why_no_gpu();
-    settings.backend = why.empty() ? "cuda" : "cpu";
-    if (why.empty())
-      std::fprintf(stderr, "note: training on the GPU\n");
-    else
-      std::fprintf(stderr, "note: training on the CPU: %s\n", why.c_str());
-  }
-  if (settings.backend == "cuda") {
-    const std::string why = why_no_gpu();
-    DREAM_EXPECT(why.empty(), "--backend cuda: ", why);
-  }
+  settings.backend = usable_backend(settings.backend);
 
   dream::Context<Cpu> context(arguments.threads);
   dream::Dataset data = dream::read_dataset(arguments.data, settings.read);

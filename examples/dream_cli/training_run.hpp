@@ -173,8 +173,4 @@ int train_on(dream::Context<B>& context, const dream::ModelData<float, B>& data,
   return run(context, model, training);
 }
 
-/// The same on the backends other than the host; `data` is copied there.
-int train_on_emulated(int threads, const dream::ModelData<float, dream::Cpu>& data,
-                      const dream::ModelDataOptions& prepared, const TrainingRun& training);
-
 }  // namespace dream_cli

@@ -1,4 +1,4 @@
-#include "cuda_backend.hpp"
+#include "backends.hpp"
 
 namespace dream_cli {
 
@@ -7,5 +7,7 @@ std::string why_no_gpu() { return "this program was built without CUDA"; }
 int train_on_cuda(const dream::ModelData<float, dream::Cpu>&, const dream::ModelDataOptions&, const TrainingRun&) {
   dream::fail("--backend cuda: ", why_no_gpu());
 }
+dream::Evaluation evaluate_on_cuda(const EvaluationRun&) { dream::fail("--backend cuda: ", why_no_gpu()); }
+void recommend_on_cuda(const RecommendationRun&) { dream::fail("--backend cuda: ", why_no_gpu()); }
 
 }  // namespace dream_cli

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -37,6 +38,21 @@ TEST_CASE("The program trains on emulated kernels as on the host, to the same me
     }
   CHECK(json::parse(place.read("emulated/config.json")).at("backend") == "emulated");
 
+  const std::string served = " --data data --checkpoint emulated/best.safetensors ";
+  for (const char* backend : {"cpu", "emulated"}) {
+    CHECK(place.run("recommend --k 5 --out " + std::string(backend) + ".tsv --backend " + backend + served).code == 0);
+    const Outcome evaluated = place.run("evaluate --json --backend " + std::string(backend) + served);
+    INFO(evaluated.err);
+    REQUIRE(evaluated.code == 0);
+    CHECK(std::abs(json::parse(evaluated.out).at("all").at("recall@20").get<double>() -
+                   found.at("test").at("recall@20").get<double>()) < 0.02);
+  }
+  // The same users and as many items; scores agree to single precision.
+  const std::string by_host = place.read("cpu.tsv"), by_kernels = place.read("emulated.tsv");
+  CHECK(by_host.substr(0, by_host.find('\n', by_host.find('\n') + 1) - 3) ==
+        by_kernels.substr(0, by_kernels.find('\n', by_kernels.find('\n') + 1) - 3));
+  CHECK(std::count(by_host.begin(), by_host.end(), '\n') == std::count(by_kernels.begin(), by_kernels.end(), '\n'));
+
   const Outcome more = place.run("train --data data --out emulated --resume --epochs 3");
   INFO(more.err);
   REQUIRE(more.code == 0);
@@ -52,8 +68,8 @@ TEST_CASE("Without a usable GPU the automatic backend is the host and says why, 
   const Outcome automatic = place.run("train --data data --out o --backend auto" + small_model);
   INFO(automatic.err);
   REQUIRE(automatic.code == 0);
-  if (contains(automatic.err, "note: training on the GPU")) DREAM_SKIP("there is a GPU here");
-  CHECK(contains(automatic.err, "note: training on the CPU: "));
+  if (contains(automatic.err, "note: on the GPU")) DREAM_SKIP("there is a GPU here");
+  CHECK(contains(automatic.err, "note: on the CPU: "));
   CHECK(json::parse(place.read("o/config.json")).at("backend") == "cpu");
   CHECK_FAILS(place.run("train --data data --out p --backend cuda" + small_model), 1, "--backend cuda: ");
   CHECK_FALSE(place.has("p"));

@@ -1,6 +1,6 @@
 #include <dream/cuda/cuda.cuh>
 
-#include "cuda_backend.hpp"
+#include "on_kernels.hpp"
 
 namespace dream_cli {
 
@@ -12,8 +12,17 @@ std::string why_no_gpu() {
 int train_on_cuda(const dream::ModelData<float, dream::Cpu>& data, const dream::ModelDataOptions& prepared,
                   const TrainingRun& training) {
   dream::Context<dream::Cuda> context;
-  const auto uploaded = dream::upload<float>(context, data);
-  return train_on(context, uploaded, prepared, training);
+  return train_with(context, data, prepared, training);
+}
+
+dream::Evaluation evaluate_on_cuda(const EvaluationRun& e) {
+  dream::Context<dream::Cuda> context;
+  return evaluate_with(context, e);
+}
+
+void recommend_on_cuda(const RecommendationRun& r) {
+  dream::Context<dream::Cuda> context;
+  recommend_with(context, r);
 }
 
 }  // namespace dream_cli

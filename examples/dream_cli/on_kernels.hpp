@@ -1,0 +1,36 @@
+// The bodies of backends.hpp, for any backend that runs kernels.
+#pragma once
+
+#include <dream/serve/recommend.hpp>
+
+#include "backends.hpp"
+#include "training_run.hpp"
+
+namespace dream_cli {
+
+template <dream::KernelBackend B>
+int train_with(dream::Context<B>& context, const dream::ModelData<float, dream::Cpu>& data,
+               const dream::ModelDataOptions& prepared, const TrainingRun& training) {
+  const auto uploaded = dream::upload<float>(context, data);
+  return train_on(context, uploaded, prepared, training);
+}
+
+template <dream::KernelBackend B>
+dream::Evaluation evaluate_with(dream::Context<B>& context, const EvaluationRun& e) {
+  const auto users = dream::upload<float>(context, e.run.users.view());
+  const auto items = dream::upload<float>(context, e.run.items.view());
+  const auto masked = dream::upload(context, e.masked);
+  return dream::evaluate<float>(context, e.host, users.view(), items.view(), e.train.view(), masked.view(),
+                                e.held_out.view(), e.options);
+}
+
+template <dream::KernelBackend B>
+void recommend_with(dream::Context<B>& context, const RecommendationRun& r) {
+  const auto users = dream::upload<float>(context, r.run.users.view());
+  const auto items = dream::upload<float>(context, r.run.items.view());
+  const auto seen = dream::upload(context, r.seen);
+  dream::write_recommendations<float>(context, r.out, users.view(), items.view(), seen.view(), r.users, r.k,
+                                      r.data.users, r.data.items);
+}
+
+}  // namespace dream_cli

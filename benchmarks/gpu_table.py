@@ -4,12 +4,13 @@
 
 A kernel's baseline is the fastest of NVIDIA's libraries that did the same work, or a copy of as many bytes where none
 did. The share is that of the copy's bandwidth or of the fp32 product rate, whichever is larger: how near the kernel is to
-what bounds it.
+what bounds it. The exit status is 1 where a kernel's results were wrong.
 """
 
 import argparse
 import json
 import pathlib
+import sys
 
 NOT_BASELINES = ("dream_", "naive", "copy")
 
@@ -62,7 +63,6 @@ def kernel_rows(folder):
             f"{share[0]:.0%} {share[1]}",
         )
     if card:
-        yield "", "", "", "", ""
         bandwidth, rate = float(card["copy_bytes_per_second"]), float(card["product_operations_per_second"])
         yield f"ceilings of {card['gpu']}", f"{bandwidth / 1e12:.2f} TB/s", f"{rate / 1e12:.1f} TFLOP/s", "", ""
 
@@ -101,9 +101,10 @@ def main():
     parser.add_argument("folder", type=pathlib.Path)
     folder = parser.parse_args().folder
     print("| | dream | baseline | ratio | share of ceiling |\n|---|---:|---:|---:|---:|")
-    for row in [*kernel_rows(folder), *step_rows(folder)]:
-        if any(row):
-            print("| " + " | ".join(row) + " |")
+    rows = [*kernel_rows(folder), *step_rows(folder)]
+    for row in rows:
+        print("| " + " | ".join(row) + " |")
+    sys.exit(any(row[1].startswith("FAILED") for row in rows))
 
 
 if __name__ == "__main__":

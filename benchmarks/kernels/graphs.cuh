@@ -18,33 +18,38 @@ namespace dream_benchmarks {
 
 using namespace dream;
 
-/// How many users, items and training interactions a data set has.
+/// How many users, items and training interactions a graph has, and how unequal they are: the activity of users falls
+/// as rank^-activity, the popularity of items as rank^(1 / popularity - 1).
 struct GraphSize {
   std::string name;
   index_t users, items;
   std::int64_t entries;
+  double activity = 0.8, popularity = 3;
 };
-inline const GraphSize graph_sizes[] = {
-    {"baby", 19445, 7050, 118551}, {"sports", 35598, 18357, 218409}, {"tiktok", 9308, 6710, 59541}};
+/// The data sets; the exponents give their longest rows and columns.
+inline const GraphSize graph_sizes[] = {{"baby", 19445, 7050, 118551, 0.34, 1.7},
+                                        {"sports", 35598, 18357, 218409, 0.42, 1.7},
+                                        {"tiktok", 9308, 6710, 59541, 0.63, 1.7}};
 
-/// Users whose activity falls as rank^-0.8, items drawn with popularity falling as rank^-2/3. Users have at least one
-/// interaction; items that a user draws again are dropped, so there are somewhat fewer entries than asked for.
-inline Csr<float, Cpu> power_law(index_t users, index_t items, std::int64_t entries) {
+/// Random interactions. Users have at least one; items that a user draws again are dropped, so there are somewhat fewer
+/// entries than asked for.
+inline Csr<float, Cpu> power_law(const GraphSize& size) {
+  const index_t users = size.users, items = size.items;
   Csr<float, Cpu> a;
   a.rows = users;
   a.cols = items;
   a.offsets.resize(std::int64_t{users} + 1);
   double all = 0;
-  for (index_t u = 0; u < users; ++u) all += std::pow(u + 1.0, -0.8);
+  for (index_t u = 0; u < users; ++u) all += std::pow(u + 1.0, -size.activity);
   const RandomStream order{3}, draw{4};
   // Active users lie anywhere among the others.
   std::vector<index_t> rank(static_cast<std::size_t>(users));
   for (index_t u = 0; u < users; ++u) rank[static_cast<std::size_t>(u)] = u;
   for (std::size_t i = rank.size(); i > 1; --i) std::swap(rank[i - 1], rank[order.below(i, i)]);
-  const double spare = static_cast<double>(std::max<std::int64_t>(entries - users, 0));
+  const double spare = static_cast<double>(std::max<std::int64_t>(size.entries - users, 0));
   a.offsets[0] = 0;
   for (index_t u = 0; u < users; ++u) {
-    const double share = std::pow(rank[static_cast<std::size_t>(u)] + 1.0, -0.8) / all;
+    const double share = std::pow(rank[static_cast<std::size_t>(u)] + 1.0, -size.activity) / all;
     a.offsets[u + 1] = a.offsets[u] + 1 + static_cast<std::int64_t>(share * spare);
   }
   a.indices.resize(a.offsets[users]);
@@ -53,7 +58,7 @@ inline Csr<float, Cpu> power_law(index_t users, index_t items, std::int64_t entr
   for (index_t u = 0; u < users; ++u) {
     for (std::int64_t e = a.offsets[u]; e < a.offsets[u + 1]; ++e) {
       const double x = draw.uniform(static_cast<std::uint64_t>(e));
-      a.indices[e] = std::min(items - 1, static_cast<index_t>(x * x * x * items));
+      a.indices[e] = std::min(items - 1, static_cast<index_t>(std::pow(x, size.popularity) * items));
     }
     std::sort(a.indices.data() + a.offsets[u], a.indices.data() + a.offsets[u + 1]);
   }
@@ -82,7 +87,7 @@ inline Csr<float, Cpu> interactions_of(const GraphSize& size) {
       return interaction_matrix<float>(context, data.train, data.user_count(), data.item_count());
     }
   }
-  return power_law(size.users, size.items, size.entries);
+  return power_law(size);
 }
 
 /// The same as training uses it: normalised, or its transpose.

@@ -96,7 +96,7 @@ Work top_k(const GraphSize& size, index_t dim, index_t k) {
   Context<Cuda>& context = gpu();
   auto inputs = std::make_shared<Inputs>(context);
   Context<Cpu> host;
-  Csr<float, Cpu> interactions = power_law(size.users, size.items, size.entries);
+  Csr<float, Cpu> interactions = power_law(size);
   const auto seen = std::make_shared<const Csr<float, Cuda>>(upload(context, interactions));
   const index_t users = size.users, items = size.items;
   kernels::TopKArguments<float> a;
@@ -166,7 +166,7 @@ Work tile_selection(index_t rows, index_t cols, index_t k) {
 Work metrics(index_t users, index_t items, index_t depth) {
   Context<Cuda>& context = gpu();
   auto inputs = std::make_shared<Inputs>(context);
-  const Csr<float, Cpu> held_out = power_law(users, items, std::int64_t{users} * 3);
+  const Csr<float, Cpu> held_out = power_law({"held out", users, items, std::int64_t{users} * 3});
   std::vector<index_t> lists(static_cast<std::size_t>(users) * static_cast<std::size_t>(depth));
   // Distinct items: a walk with a step that is prime to their number, from where a held-out item can be hit.
   index_t step = 1 + items / 3;

@@ -110,23 +110,21 @@ void add_sparse_product_cases() {
   DREAM_CUDA_TRY(cudaMemGetInfo(&free, &total));
   for (const std::int64_t millions : {1, 10, 100}) {
     const std::int64_t entries = millions * 1'000'000, users = entries / 20, items = users / 2;
+    const GraphSize size{"power_law_" + std::to_string(millions) + "M", static_cast<index_t>(users),
+                         static_cast<index_t>(items), entries};
     for (const index_t dim : {64, 128}) {
       // Offsets, indices, values, cuSPARSE's copies and three dense matrices.
       const std::int64_t needed = 16 * entries + 32 * users + 4 * std::int64_t{dim} * (2 * users + items);
+      const std::string name = "spmm/" + size.name + "/" + std::to_string(dim);
       if (needed > static_cast<std::int64_t>(free / 4 * 3)) {
-        std::fprintf(stderr, "spmm/power_law_%lldM/%d is left out: it needs %lld MiB of device memory\n",
-                     static_cast<long long>(millions), dim, static_cast<long long>(needed >> 20));
+        std::fprintf(stderr, "%s is left out: it needs %lld MiB of device memory\n", name.c_str(),
+                     static_cast<long long>(needed >> 20));
         continue;
       }
-      const std::string graph = "power_law_" + std::to_string(millions) + "M";
       // One thread of the plain kernel would walk a row of a hundredth of all entries.
       const std::vector<std::string> contenders(who.begin(), who.end() - (millions > 10 ? 1 : 0));
-      add_case("spmm/" + graph + "/" + std::to_string(dim), contenders, [=] {
-        return product(
-            on_card(graph,
-                    [&] { return power_law(static_cast<index_t>(users), static_cast<index_t>(items), entries); }),
-            dim);
-      });
+      add_case(name, contenders,
+               [size, dim] { return product(on_card(size.name, [&] { return power_law(size); }), dim); });
     }
   }
 }

@@ -1,7 +1,7 @@
 // Training a model, whatever it is and wherever it runs; what the train command and its backends share.
 #pragma once
 
-#include <signal.h>
+#include <csignal>
 
 #include <array>
 #include <cmath>

@@ -420,9 +420,8 @@ struct ListOffsets {
         const index_t r = first + u < p.rows.size ? th.load_readonly(p.rows.data + first + u) : -1;
         const bool there = r >= 0 && r < p.a_rows;
         entries[u] = there ? th.load_readonly(p.a_offsets + r + 1) - th.load_readonly(p.a_offsets + r) : 0;
+        sum += entries[u];
       }
-      DREAM_UNROLL
-      for (int u = 0; u < each; ++u) sum += entries[u];
       const Scanned<std::int64_t> scanned = block_scan(th, sum, AddValues{}, shared.scratch);
       std::int64_t before = running + scanned.before;
       DREAM_UNROLL

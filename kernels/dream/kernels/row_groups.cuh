@@ -110,7 +110,7 @@ DREAM_HOST_DEVICE std::uint32_t row_key(const Thread& th, VectorView<const index
 template <int Items, class Thread, class KeyAt>
 DREAM_HOST_DEVICE void write_groups(const Thread& th, const RowGroupsView& out, std::int64_t start, std::int64_t size,
                                     int groups_before, const std::uint32_t (&position)[Items], const KeyAt& key,
-                                    int* warp_groups) {
+                                    int* warp_groups) {  // NOLINT(readability-non-const-parameter): is written
   const auto limit = static_cast<std::uint32_t>(out.places.size);
   const std::uint32_t lanes_to_here = 0xffffffffu >> (warp_lanes - 1 - th.lane());
   const auto begins = [&](std::int64_t i) {

@@ -139,7 +139,7 @@ struct TopKProducts {
     T sum[own_rows][own_items];
     const auto clear = [&] {
       DREAM_UNROLL
-      for (int i = 0; i < own_rows; ++i) {
+      for (int i = 0; i < own_rows; ++i) {  // NOLINT(modernize-loop-convert): to be unrolled
         DREAM_UNROLL
         for (int j = 0; j < own_items; ++j) sum[i][j] = T{0};
       }

@@ -38,9 +38,11 @@ template <class B>
 class Context;
 
 /// Work that was given to a context of B, kept to be done again: capture(context, f), replay(context), is_captured().
-/// For backends that run kernels.
+/// For backends that run kernels; on the host there is nothing to keep.
 template <class B>
 class LaunchGraph;
+template <>
+class LaunchGraph<Cpu> {};
 
 namespace detail {
 

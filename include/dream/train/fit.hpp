@@ -64,15 +64,6 @@ struct FitState {
   std::vector<std::pair<std::string, double>> best_valid;
 };
 
-namespace detail {
-
-template <class B>
-struct LaunchGraphOf {
-  using type = LaunchGraph<B>;
-};
-
-}  // namespace detail
-
 /// Trains one model on one data set.
 template <class Model>
 class Trainer {
@@ -246,10 +237,6 @@ class Trainer {
       expect_finite("parameter '" + large.name + "'", large.value.view(), epoch);
   }
 
-  struct NoGraph {};
-  using StepGraph =
-      typename std::conditional_t<KernelBackend<B>, detail::LaunchGraphOf<B>, std::type_identity<NoGraph>>::type;
-
   Evaluation rank(MatrixView<const T> users, MatrixView<const T> items, Split split) {
     EvaluationOptions options;
     options.top_k = options_.top_k;
@@ -315,7 +302,7 @@ class Trainer {
   PairSampler sampler_;
   BatchSource<B> batches_;
   LossMonitor<T, B> monitor_;
-  StepGraph graph_;  // of a full batch's step
+  LaunchGraph<B> graph_;  // of a full batch's step
   std::int64_t graph_releases_ = 0;
   int full_steps_ = 0;
   Adam<T, B> optimiser_;

@@ -35,7 +35,7 @@ struct Similarity {
                                                                                     false, loss, slope, workspace});
   }
   void run(Context<Cuda>& context) const {
-    launch<kernels::GatherScaled<float>>(context, {features, inverse_norms.data, rows, c});
+    launch<kernels::GatherFeatures<float>>(context, {features, inverse_norms.data, rows, c});
     kernels::sampled_target_norm(context,
                                  kernels::SampledTargetNormArguments<float>{
                                      {features, inverse_norms.data, rows, 999, 0, nullptr}, constant, norm_workspace});
@@ -51,7 +51,7 @@ struct StoredSimilarity {
 
   void run(Context<Cuda>& context, const Similarity& s) const {
     const auto b = static_cast<float>(s.a.rows);
-    launch<kernels::GatherScaled<float>>(context, {s.features, s.inverse_norms.data, s.rows, s.c});
+    launch<kernels::GatherFeatures<float>>(context, {s.features, s.inverse_norms.data, s.rows, s.c});
     gemm<float>(context, Op::none, Op::transpose, 1.0F, s.c, s.c, 0.0F, difference);
     gemm<float>(context, Op::none, Op::transpose, 1.0F, s.a, s.a, -1.0F, difference);
     gemm<float>(context, Op::none, Op::none, 4 / (b * b), difference, s.a, 0.0F, da);

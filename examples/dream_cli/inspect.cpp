@@ -88,8 +88,12 @@ double training_bytes(const dream::Dataset& data, const Settings& settings) {
   double bytes =
       4 * line + 2 * (settings.model.n_ui_layers + 1) * line + 4.0 * 12 * static_cast<double>(data.train.size());
   for (const dream::Modality& m : data.modalities) {
-    const double features = items * static_cast<double>(m.cols) * 4;
-    bytes += features * (settings.model.train_features ? 5 : 1) + 8 * line;
+    const double columns = static_cast<double>(m.cols);
+    const double stored = settings.model.data.feature_storage == dream::FeatureStorage::full ? 4 : 2;
+    const bool of_users = settings.model.s3_weight > 0 && settings.model.s3_user_weight > 0;
+    bytes += columns * stored * (items + (of_users ? users : 0));
+    if (settings.model.train_features) bytes += columns * items * 4 * 4;
+    bytes += 8 * line;
     bytes += 2 * 8 * (items * settings.model.data.knn_k + users * settings.model.data.user_knn_k);
   }
   return bytes;

@@ -199,7 +199,7 @@ std::vector<Key> make_keys() {
   const auto words = []<class E>(std::initializer_list<std::pair<std::string, E>> list) {
     return std::vector<std::pair<std::string, E>>(list);
   };
-  using dream::FeatureNormalisation, dream::Gate, dream::ItemGraph, dream::UserGraph;
+  using dream::FeatureNormalisation, dream::FeatureStorage, dream::Gate, dream::ItemGraph, dream::UserGraph;
   using dream::ModalityWeights, dream::Directions, dream::Intra, dream::SimilarityForm;
 
   // The model.
@@ -222,6 +222,12 @@ std::vector<Key> make_keys() {
                      words({std::pair{std::string("row"), FeatureNormalisation::row},
                             {"none", FeatureNormalisation::none},
                             {"standard", FeatureNormalisation::standard}})));
+  k.push_back(choice("feature_storage",
+                     "how the features that training reads are stored; products stay in full precision",
+                     FIELD(model.data.feature_storage),
+                     words({std::pair{std::string("float32"), FeatureStorage::full},
+                            {"bfloat16", FeatureStorage::bfloat16},
+                            {"float16", FeatureStorage::float16}})));
   k.push_back(flag("train_features", "train the modal embeddings; false keeps them at the features",
                    FIELD(model.train_features)));
   k.push_back(choice("gate", "the filter gate lets through the id embeddings, the features themselves, or everything",

@@ -186,7 +186,7 @@ TEST_CASE("S3, moments and the cosine distance on a GPU are those of the emulato
       const auto inverse = on.template output<T>(items);
       inverse_row_norms<Context<typename std::decay_t<decltype(on)>::Backend>, T>(on.context, features, inverse);
       const auto rows = on.numbers(n, items);
-      launch<GatherScaled<T>>(on.context, {features, inverse.data, rows, on.template output<T>(n, feature_dim)});
+      launch<GatherFeatures<T>>(on.context, {features, inverse.data, rows, on.template output<T>(n, feature_dim)});
       double* constant = on.template output<double>(1).data;
       sampled_target_norm(on.context,
                           SampledTargetNormArguments<T>{{features, inverse.data, rows, 5, 3, nullptr},

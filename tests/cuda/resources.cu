@@ -48,7 +48,7 @@ template struct Watched<kernels::AdamUpdate<float>>;
 template struct Watched<kernels::AdamUpdateFactored<float>>;
 
 // batch_similarity_loss.cuh
-template struct Watched<kernels::GatherScaled<float>>;
+template struct Watched<kernels::GatherFeatures<float>>;
 template struct Watched<kernels::SampledTargetNorm<float>>;
 template struct Watched<kernels::SampledTargetNormFinish>;
 template struct Watched<kernels::CombineSimilarity<float>>;

@@ -125,12 +125,12 @@ TEMPLATE_TEST_CASE("Rows are gathered and scaled, whole batches and parts of the
     Targets<T> t(s.rows, s.cols, in);
     KernelMatrix<T> y(s.rows, s.cols, out);
     const index_t first = turn % 2 == 0 ? 0 : s.rows / 2;
-    const auto report = check_kernel<GatherScaled<T>>([&](KernelBuffers& use) {
+    const auto report = check_kernel<GatherFeatures<T>>([&](KernelBuffers& use) {
       const VectorView<const index_t> rows = use.input(t.batch());
-      return typename GatherScaled<T>::Params{use.input(t.features.view()),
-                                              scales ? use.input(t.inverse.vector()).data : nullptr,
-                                              {rows.data + first, rows.size - first},
-                                              use.output(y.view()).middle_rows(first, s.rows - first)};
+      return typename GatherFeatures<T>::Params{use.input(t.features.view()),
+                                                scales ? use.input(t.inverse.vector()).data : nullptr,
+                                                {rows.data + first, rows.size - first},
+                                                use.output(y.view()).middle_rows(first, s.rows - first)};
     });
     REQUIRE(report.text() == "");
     // One product.
@@ -213,7 +213,7 @@ TEST_CASE("The trace form has the value and the gradient of the similarities, in
       auto a = KernelMatrix<double>::random(b, d, 3);
       KernelMatrix<double> target(b, features), gram(d, d), cross(features, d), da(b, d), loss(1, 1), slope(1, 1);
       Context<Emulated> context;
-      launch<GatherScaled<double>>(context, {t.features.view(), t.inverse.vector().data, t.batch(), target.view()});
+      launch<GatherFeatures<double>>(context, {t.features.view(), t.inverse.vector().data, t.batch(), target.view()});
       // What a library of dense products would do.
       gram.fill([&](index_t i, index_t j) {
         double sum = 0;

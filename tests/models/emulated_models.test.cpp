@@ -148,6 +148,13 @@ TEST_CASE(
   ONLY_WITHOUT_SANITIZERS();
   compare_variants({
       {"frozen features", [](DreamOptions& o) { o.train_features = false; }},
+      {"frozen features in bfloat16",
+       [](DreamOptions& o) {
+         o.train_features = false;
+         o.data.feature_storage = FeatureStorage::bfloat16;
+       }},
+      {"trained features that start in float16",
+       [](DreamOptions& o) { o.data.feature_storage = FeatureStorage::float16; }},
       {"self gate", [](DreamOptions& o) { o.gate = Gate::self; }},
       {"no gate", [](DreamOptions& o) { o.gate = Gate::none; }},
       {"both relation graphs", [](DreamOptions& o) { o.data.user_graph = UserGraph::knn; }},

@@ -13,6 +13,7 @@
 #include <cmath>
 
 #include <dream/autograd/tape.hpp>
+#include <dream/backend/features.hpp>
 #include <dream/core/random.hpp>
 #include <dream/kernels/batch_similarity_loss.cuh>
 #include <dream/ops/dense.hpp>
@@ -36,7 +37,7 @@ struct BatchSimilarityOptions {
 /// features|, 0 for zero rows. The sampled pairs vary with the step, read from `step_at` where that is given.
 template <class T>
 struct SimilarityTargets {
-  MatrixView<const T> features;  ///< rows x d_m
+  FeatureView<T> features;  ///< rows x d_m
   VectorView<const T> inverse_norms;
   VectorView<const index_t> rows;
   std::uint32_t step = 0;
@@ -60,7 +61,7 @@ class BatchSimilarityLoss {
 
   /// `features` (rows x d_m) are the targets' raw features and `inverse_norms` 1 / |row|, 0 for zero rows; both must
   /// outlive this.
-  BatchSimilarityLoss(MatrixView<const T> features, VectorView<const T> inverse_norms, Options options = {})
+  BatchSimilarityLoss(FeatureView<T> features, VectorView<const T> inverse_norms, Options options = {})
       : options_(options) {
     targets_.features = features;
     targets_.inverse_norms = inverse_norms;
@@ -110,22 +111,6 @@ class BatchSimilarityLoss {
   UnitGradient<T, B> gradient_;
   SimilarityWorkspace<T, B> workspace_;
 };
-
-/// y = x[rows], each row times its scale.
-template <class T>
-void gather_scaled(Context<Cpu>& context, MatrixView<const T> x, VectorView<const T> scale,
-                   VectorView<const index_t> rows, MatrixView<T> y) {
-  context.parallel_blocks(rows.size, 16, [&](std::int64_t begin, std::int64_t end) {
-    for (index_t k = static_cast<index_t>(begin); k < end; ++k) {
-      DREAM_EXPECT(rows[k] >= 0 && rows[k] < x.rows, "row ", rows[k], " at place ", k, " of a batch is outside ",
-                   shape(x));
-      const T* from = x.row(rows[k]);
-      T* to = y.row(k);
-      const T s = scale[rows[k]];
-      for (index_t j = 0; j < x.cols; ++j) to[j] = s * from[j];
-    }
-  });
-}
 
 namespace detail {
 
@@ -188,7 +173,7 @@ void batch_similarity(Context<Cpu>& context, const BatchSimilarityOptions& optio
   const index_t b = a.rows, d = a.cols, width = targets.features.cols;
   // The targets are large and needed only here: all S3 ops of a context share the memory.
   const MatrixView<T> target{context.scratch<T>(7, std::int64_t{b} * width), b, width, width};
-  gather_scaled(context, targets.features, targets.inverse_norms, targets.rows, target);
+  gather_features(context, targets.features, targets.inverse_norms, targets.rows, target);
   workspace.gram.resize(d, d);
   workspace.cross.resize(width, d);
   const MatrixView<T> gram = workspace.gram.view(), cross = workspace.cross.view();
@@ -226,8 +211,7 @@ void batch_similarity(Context<B>& context, const BatchSimilarityOptions& options
     for (index_t first = 0; first < b; first += piece) {
       const index_t count = std::min(piece, b - first);
       const MatrixView<T> target = workspace.target.view().middle_rows(0, count);
-      launch<kernels::GatherScaled<T>>(
-          context, {targets.features, targets.inverse_norms.data, {targets.rows.data + first, count}, target});
+      gather_features<T>(context, targets.features, targets.inverse_norms, {targets.rows.data + first, count}, target);
       f(first, MatrixView<const T>(target));
     }
   };

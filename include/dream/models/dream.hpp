@@ -13,6 +13,7 @@
 #include <dream/components/ranking_loss.hpp>
 #include <dream/models/model.hpp>
 #include <dream/models/model_data.hpp>
+#include <dream/ops/features.hpp>
 
 namespace dream {
 
@@ -84,7 +85,7 @@ class Dream {
           LargeParameter<T, B>& z = large_.emplace_back();
           z.name = modality.name + ".features";
           z.value.resize(context, modality.features.rows(), modality.features.cols());
-          copy<T>(context, modality.features.view(), z.value.view());
+          gather_features<T>(context, modality.features.view(), {}, {}, z.value.view());
         }
     }
     parameters_.allocate(context);
@@ -145,6 +146,7 @@ class Dream {
   struct ModalLine {
     ModalLine(Dream& model, const ModalityData<T, B>& source, std::uint64_t seed)
         : data(&source),
+          projection(source.features.view()),
           without_absent(source.present.view()),
           to_users(model.data_->graph),
           user_rows(source.user_graph.rows() > 0 ? source.user_graph : model.data_->graph),
@@ -169,7 +171,8 @@ class Dream {
 
     const ModalityData<T, B>* data;
     ParameterId weight, bias, gate_weight, gate_bias;
-    Linear<T, B> linear;
+    Linear<T, B> linear;                 // of trainable modal embeddings
+    FeatureProjection<T, B> projection;  // of frozen ones
     IdentityGate<T, B> identity_gate;
     SelfGate<T, B> self_gate;
     MaskRows<T, B> without_absent;
@@ -241,10 +244,11 @@ class Dream {
   void encode_modality(Tape<T, B>& tape, std::size_t m, Var ego_items, VectorView<const index_t> users,
                        VectorView<const index_t> items, std::array<index_t, 2> pieces) {
     ModalLine& line = *lines_[m];
-    const Var z =
-        tape.constant(options_.train_features ? std::as_const(large_[m].value).view() : line.data->features.view());
     // Filter gate: X = Z W1 + b1, H = E_I * sigmoid(X W2 + b2).
-    line.projected = tape.apply(line.linear, z, parameters_.on(tape, line.weight), parameters_.on(tape, line.bias));
+    const Var w1 = parameters_.on(tape, line.weight), b1 = parameters_.on(tape, line.bias);
+    line.projected = options_.train_features
+                         ? tape.apply(line.linear, tape.constant(std::as_const(large_[m].value).view()), w1, b1)
+                         : tape.apply(line.projection, w1, b1);
     Var h = line.projected;
     if (options_.gate != Gate::none) {
       const Var w = parameters_.on(tape, line.gate_weight), b = parameters_.on(tape, line.gate_bias);

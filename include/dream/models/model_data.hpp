@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <dream/backend/algebra.hpp>
+#include <dream/backend/features.hpp>
 #include <dream/data/dataset.hpp>
 #include <dream/graph/bipartite.hpp>
 #include <dream/graph/cooccurrence.hpp>
@@ -40,18 +41,20 @@ struct ModelDataOptions {
   KnnMethod knn_method = KnnMethod::exact;
   bool user_similarity = true;  ///< also keep the users' mean features, the targets of S3 on users
   bool modal = true;            ///< false: only the user-item graph
+  /// Of the features that training reads; the graphs are built from the full ones.
+  FeatureStorage feature_storage = FeatureStorage::full;
 };
 
 /// One modality on a backend.
 template <class T, class B>
 struct ModalityData {
   std::string name;
-  Matrix<T, B> features;           ///< F_m, q x d_m, normalised; zero rows where the item lacks the modality
+  Features<T, B> features;         ///< F_m, q x d_m, normalised; zero rows where the item lacks the modality
   Array<T, B> inverse_norms;       ///< 1 / |row of F_m|, 0 for zero rows
   Array<std::uint8_t, B> present;  ///< per item
   SparsePair<T, B> item_graph;     ///< S_m; empty without one
   SparsePair<T, B> user_graph;     ///< T_m; empty without one
-  Matrix<T, B> user_features;      ///< f_u,m, n x d_m; empty unless user_similarity
+  Features<T, B> user_features;    ///< f_u,m, n x d_m; empty unless user_similarity
   Array<T, B> user_inverse_norms;
 };
 
@@ -126,8 +129,7 @@ inline bool is_exact(KnnMethod method, double rows, double cols) {
 /// S_m and T_m of one modality; together where both are exact, because they share the inner products of the items.
 template <class T>
 void build_relations(Context<Cpu>& context, const ModelDataOptions& options, CsrView<T> mean,
-                     ModalityData<T, Cpu>& modality) {
-  const MatrixView<const T> features = modality.features.view();
+                     MatrixView<const T> features, ModalityData<T, Cpu>& modality) {
   const bool items = options.item_graph != ItemGraph::none, users = options.user_graph == UserGraph::knn;
   const bool exact_items = is_exact(options.knn_method, features.rows, features.cols);
   const bool exact_users = is_exact(options.knn_method, mean.rows, features.cols);
@@ -159,6 +161,16 @@ void build_relations(Context<Cpu>& context, const ModelDataOptions& options, Csr
 
 namespace detail {
 
+/// Keeps features in the storage asked for, with the norms of what is read from it.
+template <class T>
+void store(Context<Cpu>& context, FeatureStorage storage, Matrix<T, Cpu>&& values, Features<T, Cpu>& features,
+           Array<T, Cpu>& inverse_norms) {
+  round_to_storage<T>(context, storage, values.view());
+  inverse_norms.resize(values.rows());
+  inverse_row_norms<T>(context, values.view(), inverse_norms.view());
+  features = stored_features(context, storage, std::move(values));
+}
+
 /// prepare_data; calls done(m) when the raw features of modality m are not needed any more.
 template <class T, class Done>
 ModelData<T, Cpu> prepare_data(Context<Cpu>& context, const Dataset& dataset, const ModelDataOptions& options,
@@ -187,20 +199,18 @@ ModelData<T, Cpu> prepare_data(Context<Cpu>& context, const Dataset& dataset, co
                  " rows for ", data.items, " items");
     ModalityData<T, Cpu>& modality = data.modalities.emplace_back();
     modality.name = source.name;
-    modality.features.resize(source.rows, source.cols);
+    Matrix<T, Cpu> features(source.rows, source.cols);
     context.parallel_blocks(source.rows, 256, [&](std::int64_t begin, std::int64_t end) {
       std::copy(source.values.data() + begin * source.cols, source.values.data() + end * source.cols,
-                modality.features.data() + begin * source.cols);
+                features.data() + begin * source.cols);
     });
     modality.present = upload<std::uint8_t>(context, source.present);
     done(static_cast<std::size_t>(m));
-    normalise_features<T>(context, options.feature_normalisation, modality.present.view(), modality.features.view());
-    modality.inverse_norms.resize(source.rows);
-    inverse_row_norms<T>(context, modality.features.view(), modality.inverse_norms.view());
+    normalise_features<T>(context, options.feature_normalisation, modality.present.view(), features.view());
     for (index_t i = 0; i < data.items; ++i) data.item_present(i, m) = modality.present[i] ? T{1} : T{0};
 
     const Csr<T, Cpu> mean = user_mean_operator<T>(context, interactions.view(), source.present);
-    build_relations<T>(context, options, mean.view(), modality);
+    build_relations<T>(context, options, mean.view(), features.view(), modality);
     if (options.user_graph == UserGraph::knn) {
       mark_connected<T>(modality.user_graph.forward.view(), m, data.user_present.view());
     } else {
@@ -208,11 +218,10 @@ ModelData<T, Cpu> prepare_data(Context<Cpu>& context, const Dataset& dataset, co
       if (options.user_graph == UserGraph::cooccurrence)
         modality.user_graph = {clone<T>(shared_users.forward.view()), clone<T>(shared_users.transposed.view())};
     }
-    if (options.user_similarity) {
-      modality.user_features = user_mean_features<T>(context, mean.view(), modality.features.view());
-      modality.user_inverse_norms.resize(data.users);
-      inverse_row_norms<T>(context, modality.user_features.view(), modality.user_inverse_norms.view());
-    }
+    if (options.user_similarity)
+      store(context, options.feature_storage, user_mean_features<T>(context, mean.view(), features.view()),
+            modality.user_features, modality.user_inverse_norms);
+    store(context, options.feature_storage, std::move(features), modality.features, modality.inverse_norms);
   }
   return data;
 }
@@ -254,12 +263,12 @@ ModelData<T, B> upload(Context<B>& context, const ModelData<T, Cpu>& data) {
   for (const ModalityData<T, Cpu>& from : data.modalities) {
     ModalityData<T, B>& to = out.modalities.emplace_back();
     to.name = from.name;
-    to.features = upload<T>(context, from.features.view());
+    to.features = upload(context, from.features);
     to.inverse_norms = array(from.inverse_norms);
     to.present = array(from.present);
     to.item_graph = pair(from.item_graph);
     to.user_graph = pair(from.user_graph);
-    to.user_features = upload<T>(context, from.user_features.view());
+    to.user_features = upload(context, from.user_features);
     to.user_inverse_norms = array(from.user_inverse_norms);
   }
   return out;

@@ -10,7 +10,7 @@
 // 8192, d = 64, d_m = 4096 a hundredth. Memory is O((b + d) d_m) too. The products are dense and narrow: the caller's
 // library does them (C^T A, A^T A, and A (A^T A) - C (C^T A) with factors 1 and -1); here is what stands around them:
 //
-//   GatherScaled           C, or some rows of it, from features and inverse norms: 8 bytes a float
+//   GatherFeatures         C, or some rows of it, from features and inverse norms (features.cuh): 8 bytes a float
 //   sampled_target_norm    |C C^T|^2: the diagonal exactly, the rest from 1024 random pairs, the same as on the host.
 //                          A warp a pair, read from the raw rows: 8 bytes a feature and pair, 33 MB at d_m = 4096
 //   combine_similarity     |A^T A|^2 and |C^T A|^2 (dot_products of dense.cuh), then loss and slope on the device
@@ -28,39 +28,9 @@
 #include <dream/kernels/dense.cuh>
 #include <dream/kernels/elementwise.cuh>
 #include <dream/kernels/entry.cuh>
+#include <dream/kernels/features.cuh>
 
 namespace dream::kernels {
-
-/// y[k] = scale[rows[k]] * x[rows[k]]; for a part of a batch, hand over that part of rows and of y.
-template <class T>
-struct GatherScaled {
-  static constexpr int threads = Sweep::threads;
-  struct Params {
-    MatrixView<const T> x;
-    const T* scale;  ///< one a row of x; none: 1
-    VectorView<const index_t> rows;
-    MatrixView<T> y;
-  };
-  struct Shared {};
-  DREAM_HOST_DEVICE static Sweep sweep(const Params& p) {
-    Sweep sweep = Sweep::by_rows(p.y);
-    sweep.packs = sweep.packs && takes_packs(p.x);
-    return sweep;
-  }
-  static int grid(const Params& p) { return sweep(p).template grid<T>(); }
-
-  template <class Thread>
-  DREAM_HOST_DEVICE void operator()(const Thread& th, const Params& p, Shared&) const {
-    sweep_elements<T>(th, sweep(p), [&]<int N>(std::int64_t k, std::int64_t col, Width<N>) {
-      const index_t row = th.load_readonly(p.rows.data + k);
-      Pack<T, N> values = th.load_readonly(as_pack<N>(element(p.x, row, col)));
-      const T scale = p.scale == nullptr ? T{1} : th.load_readonly(p.scale + row);
-      DREAM_UNROLL
-      for (int j = 0; j < N; ++j) values[j] *= scale;
-      write<N>(th, element(p.y, k, col), values);
-    });
-  }
-};
 
 inline constexpr int target_norm_pairs = 1024;
 inline constexpr int target_norm_blocks = 256;  ///< of one warp a pair, four pairs each
@@ -68,7 +38,7 @@ inline constexpr int target_norm_blocks = 256;  ///< of one warp a pair, four pa
 /// The rows of a batch among the features, and what addresses the random pairs.
 template <class T>
 struct SampledTargets {
-  MatrixView<const T> features;
+  FeatureView<T> features;
   const T* inverse_norms;  ///< one a row of the features, 0 for rows that count as zero
   VectorView<const index_t> rows;
   std::uint64_t seed;
@@ -119,28 +89,26 @@ struct SampledTargetNorm {
     std::uint64_t k = to_below(block.high(), b - 1);
     k += k >= i ? 1 : 0;
     const index_t row_x = th.load_readonly(t.rows.data + i), row_y = th.load_readonly(t.rows.data + k);
-    const T *x = t.features.row(row_x), *y = t.features.row(row_y);
     const T norm_x = th.load_readonly(t.inverse_norms + row_x), norm_y = th.load_readonly(t.inverse_norms + row_y);
-    const bool packs = takes_packs(t.features);
+    const double sum = takes_packs(t.features) && t.features.cols % width == 0
+                           ? part_of_product<width>(th, t.features, row_x, row_y, norm_x, norm_y)
+                           : part_of_product<1>(th, t.features, row_x, row_y, norm_x, norm_y);
+    return warp_sum(th, sum);
+  }
+
+  /// This lane's part of the product of two rows, N neighbouring values at a time.
+  template <int N, class Thread>
+  DREAM_HOST_DEVICE static double part_of_product(const Thread& th, const FeatureView<T>& features, index_t row_x,
+                                                  index_t row_y, T norm_x, T norm_y) {
     double sum = 0;
-    for (std::int64_t col = th.lane() * width; col < t.features.cols; col += warp_lanes * width) {
-      Pack<T, width> v{}, w{};
-      if (packs && col + width <= t.features.cols) {
-        v = th.load_readonly(as_pack<width>(x + col));
-        w = th.load_readonly(as_pack<width>(y + col));
-      } else {
-        DREAM_UNROLL
-        for (int j = 0; j < width; ++j)
-          if (col + j < t.features.cols) {
-            v[j] = th.load_readonly(x + col + j);
-            w[j] = th.load_readonly(y + col + j);
-          }
-      }
+    DREAM_KEEP_LOOP
+    for (index_t col = th.lane() * N; col < features.cols; col += warp_lanes * N) {
+      const Pack<T, N> v = read_features<N>(th, features, row_x, col), w = read_features<N>(th, features, row_y, col);
       // Scaled first: products of raw values may leave the range.
       DREAM_UNROLL
-      for (int j = 0; j < width; ++j) sum += static_cast<double>(norm_x * v[j]) * static_cast<double>(norm_y * w[j]);
+      for (int j = 0; j < N; ++j) sum += static_cast<double>(norm_x * v[j]) * static_cast<double>(norm_y * w[j]);
     }
-    return warp_sum(th, sum);
+    return sum;
   }
 };
 

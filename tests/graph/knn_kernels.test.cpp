@@ -189,7 +189,7 @@ TEST_CASE("Users with the same items tie exactly by kernels, also where one user
   const auto features = reference::random_matrix<float>(items, 9, 5);
   Pairs pairs;
   for (index_t u = 0; u < 60; ++u)
-    for (const index_t offset : {0, 3, 11}) {
+    for (const index_t offset : {0, 3, 11, 12, 20}) {
       pairs.user.push_back(u);
       pairs.item.push_back(u % 10 + offset);
     }

@@ -4,9 +4,11 @@
 
 #include <span>
 #include <string>
+#include <vector>
 
 #include <dream/eval/ranking.hpp>
 #include <dream/models/model_data.hpp>
+#include <dream/serve/similar.hpp>
 
 #include "stored_run.hpp"
 
@@ -20,6 +22,13 @@ using HostCsr = dream::Csr<float, dream::Cpu>;
 std::string usable_backend(const std::string& asked);
 /// Why no GPU can be used, in a sentence; empty where one can.
 std::string why_no_gpu();
+
+/// What a model is to be trained on. The raw features of `data` are freed as they are taken over.
+struct Preparation {
+  dream::Context<dream::Cpu>& host;
+  dream::Dataset& data;
+  const dream::ModelDataOptions& options;
+};
 
 /// A ranking of all items for the users of `held_out`.
 struct EvaluationRun {
@@ -39,13 +48,20 @@ struct RecommendationRun {
   const std::string& out;
 };
 
-int train_on_cuda(const dream::ModelData<float, dream::Cpu>& data, const dream::ModelDataOptions& prepared,
-                  const TrainingRun& training);
-int train_on_emulated(int threads, const dream::ModelData<float, dream::Cpu>& data,
-                      const dream::ModelDataOptions& prepared, const TrainingRun& training);
+/// The items nearest to an item.
+struct SimilarityRun {
+  const StoredRun& run;
+  dream::index_t item;
+  dream::index_t k;
+};
+
+int train_on_cuda(const Preparation&, const TrainingRun&);
+int train_on_emulated(const Preparation&, const TrainingRun&);
 dream::Evaluation evaluate_on_cuda(const EvaluationRun&);
 dream::Evaluation evaluate_on_emulated(int threads, const EvaluationRun&);
 void recommend_on_cuda(const RecommendationRun&);
 void recommend_on_emulated(int threads, const RecommendationRun&);
+std::vector<dream::Scored<double>> similar_on_cuda(const SimilarityRun&);
+std::vector<dream::Scored<double>> similar_on_emulated(int threads, const SimilarityRun&);
 
 }  // namespace dream_cli

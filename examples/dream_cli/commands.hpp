@@ -49,6 +49,7 @@ struct SimilarArguments {
   std::string checkpoint;
   std::string item;
   std::int64_t k = 10;
+  std::string backend = "cpu";
   int threads = 0;
 };
 

@@ -9,10 +9,9 @@ std::string why_no_gpu() {
   return dream::cuda_is_usable(&why) ? "" : why;
 }
 
-int train_on_cuda(const dream::ModelData<float, dream::Cpu>& data, const dream::ModelDataOptions& prepared,
-                  const TrainingRun& training) {
+int train_on_cuda(const Preparation& p, const TrainingRun& training) {
   dream::Context<dream::Cuda> context;
-  return train_with(context, data, prepared, training);
+  return train_with(context, p, training);
 }
 
 dream::Evaluation evaluate_on_cuda(const EvaluationRun& e) {
@@ -23,6 +22,11 @@ dream::Evaluation evaluate_on_cuda(const EvaluationRun& e) {
 void recommend_on_cuda(const RecommendationRun& r) {
   dream::Context<dream::Cuda> context;
   recommend_with(context, r);
+}
+
+std::vector<dream::Scored<double>> similar_on_cuda(const SimilarityRun& s) {
+  dream::Context<dream::Cuda> context;
+  return similar_with(context, s);
 }
 
 }  // namespace dream_cli

@@ -4,10 +4,9 @@
 
 namespace dream_cli {
 
-int train_on_emulated(int threads, const dream::ModelData<float, dream::Cpu>& data,
-                      const dream::ModelDataOptions& prepared, const TrainingRun& training) {
-  dream::Context<dream::Emulated> context({.threads = threads});
-  return train_with(context, data, prepared, training);
+int train_on_emulated(const Preparation& p, const TrainingRun& training) {
+  dream::Context<dream::Emulated> context({.threads = p.host.threads()});
+  return train_with(context, p, training);
 }
 
 dream::Evaluation evaluate_on_emulated(int threads, const EvaluationRun& e) {
@@ -18,6 +17,11 @@ dream::Evaluation evaluate_on_emulated(int threads, const EvaluationRun& e) {
 void recommend_on_emulated(int threads, const RecommendationRun& r) {
   dream::Context<dream::Emulated> context({.threads = threads});
   recommend_with(context, r);
+}
+
+std::vector<dream::Scored<double>> similar_on_emulated(int threads, const SimilarityRun& s) {
+  dream::Context<dream::Emulated> context({.threads = threads});
+  return similar_with(context, s);
 }
 
 }  // namespace dream_cli

@@ -143,6 +143,7 @@ int run(int argc, char** argv) {
   add_checkpoint(sub, s.checkpoint);
   sub->add_option("--item", s.item, "the item's id, as in the data")->required()->type_name("ID");
   sub->add_option("--k", s.k, "how many")->check(positive())->capture_default_str()->type_name("N");
+  add_backend(sub, s.backend);
   add_threads(sub, s.threads);
   sub->callback([&] { chosen = [&] { return similar(s); }; });
 

@@ -9,10 +9,9 @@
 namespace dream_cli {
 
 template <dream::KernelBackend B>
-int train_with(dream::Context<B>& context, const dream::ModelData<float, dream::Cpu>& data,
-               const dream::ModelDataOptions& prepared, const TrainingRun& training) {
-  const auto uploaded = dream::upload<float>(context, data);
-  return train_on(context, uploaded, prepared, training);
+int train_with(dream::Context<B>& context, const Preparation& p, const TrainingRun& training) {
+  const auto data = dream::prepare_data_releasing_features<float>(context, p.host, p.data, p.options);
+  return train_on(context, data, p.options, training);
 }
 
 template <dream::KernelBackend B>
@@ -31,6 +30,12 @@ void recommend_with(dream::Context<B>& context, const RecommendationRun& r) {
   const auto seen = dream::upload(context, r.seen);
   dream::write_recommendations<float>(context, r.out, users.view(), items.view(), seen.view(), r.users, r.k,
                                       r.data.users, r.data.items);
+}
+
+template <dream::KernelBackend B>
+std::vector<dream::Scored<double>> similar_with(dream::Context<B>& context, const SimilarityRun& s) {
+  const auto items = dream::upload<float>(context, s.run.items.view());
+  return dream::similar_items<float>(context, items.view(), s.item, s.k);
 }
 
 }  // namespace dream_cli

@@ -76,12 +76,15 @@ int similar(const SimilarArguments& arguments) {
   DREAM_EXPECT(item >= 0, "--item ", arguments.item, ": no such item in the data");
   DREAM_EXPECT(arguments.k < data.item_count(), "--k ", arguments.k, ": there are only ", data.item_count() - 1,
                " other items");
+  const SimilarityRun similarity{run, item, static_cast<index_t>(arguments.k)};
+  const std::string backend = usable_backend(arguments.backend);
+  const std::vector<dream::Scored<double>> found =
+      backend == "cuda"       ? similar_on_cuda(similarity)
+      : backend == "emulated" ? similar_on_emulated(context.threads(), similarity)
+                              : dream::similar_items<float>(context, run.items.view(), item, similarity.k);
   std::printf("item\trank\tcosine\n");
   int rank = 0;
-  for (const auto& near :
-       dream::similar_items<float>(context, run.items.view(), item, static_cast<index_t>(arguments.k))) {
-    std::printf("%s\t%d\t%.6f\n", data.items.name(near.index).c_str(), ++rank, near.value);
-  }
+  for (const auto& near : found) std::printf("%s\t%d\t%.6f\n", data.items.name(near.index).c_str(), ++rank, near.value);
   return Exit::success;
 }
 

@@ -144,12 +144,13 @@ int train(const TrainArguments& arguments) {
   DREAM_EXPECT(!prepared.modal || !data.modalities.empty(), arguments.data,
                ": has no features for the modal line of dream; add *_feat.npy, or set modal_line=false, or use --model "
                "lightgcn");
-  const auto model_data = dream::prepare_data_releasing_features<float>(context, data, prepared);
   if (!prepared.modal) data.modalities.clear();
   Signals signals;
+  const Preparation preparation{context, data, prepared};
   const TrainingRun training{settings, folder, data, fingerprint, resume, signals};
-  if (settings.backend == "cuda") return train_on_cuda(model_data, prepared, training);
-  if (settings.backend == "emulated") return train_on_emulated(context.threads(), model_data, prepared, training);
+  if (settings.backend == "cuda") return train_on_cuda(preparation, training);
+  if (settings.backend == "emulated") return train_on_emulated(preparation, training);
+  const auto model_data = dream::prepare_data_releasing_features<float>(context, data, prepared);
   return train_on(context, model_data, prepared, training);
 }
 

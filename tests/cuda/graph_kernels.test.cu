@@ -180,6 +180,7 @@ TEST_CASE("The best items and the nearest rows on a GPU are those of the emulato
         for (const index_t offset : {0, n})
           top_k_rows(on.context, TopKRowsArguments<T>{on.template input<T>(n, n, 0, 1), offset, factors, factors,
                                                       values, indices, offset == 0});
+        launch<EndNeighbourLists<T>>(on.context, {factors, values, indices});
         // Neighbours are numbered among the rows themselves.
         const auto similarities = on.template input<T>(n, k, 0, 1);
         std::vector<index_t> neighbour(static_cast<std::size_t>(n) * k);

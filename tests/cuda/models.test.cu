@@ -46,8 +46,12 @@ Run train(const Dataset& dataset, DreamOptions options, bool replay = true) {
   options.data.user_graph = UserGraph::knn;
   Context<Cpu> host(1);
   Context<B> context;
-  const ModelData<T, Cpu> prepared = prepare_data<T>(host, dataset, options.data);
-  const ModelData<T, B> data = upload<T>(context, prepared);
+  const ModelData<T, B> data = [&] {
+    if constexpr (KernelBackend<B>)
+      return prepare_data<T>(context, host, dataset, options.data);
+    else
+      return prepare_data<T>(context, dataset, options.data);
+  }();
   Dream<T, B> model(context, data, options, 1);
   FitOptions fit;
   fit.batch_size = batch_size;

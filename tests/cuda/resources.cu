@@ -97,6 +97,7 @@ template struct Watched<kernels::ScatterGroups<float>>;
 
 // knn.cuh
 template struct Watched<kernels::InverseNorms<float>>;
+template struct Watched<kernels::EndNeighbourLists<float>>;
 template struct Watched<kernels::detail::KnnSums<float>>;
 template struct Watched<kernels::detail::KnnPieces<float>>;
 template struct Watched<kernels::detail::KnnEntries<float>>;

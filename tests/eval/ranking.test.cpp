@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <dream/graph/bipartite.hpp>
+#include <dream/testing/emulated.hpp>
 
 #include "graph/reference.hpp"
 #include "support/catch.hpp"
@@ -75,6 +76,38 @@ std::map<std::string, double> reference_means(MatrixView<const double> u, Matrix
   }
   for (auto& entry : sum) entry.second /= static_cast<double>(users);
   return sum;
+}
+
+void require_near(const MetricTable& found, const MetricTable& expected) {
+  REQUIRE(found.users == expected.users);
+  REQUIRE(found.values.size() == expected.values.size());
+  for (std::size_t v = 0; v < found.values.size(); ++v) {
+    CAPTURE(expected.values[v].first);
+    REQUIRE(found.values[v].first == expected.values[v].first);
+    REQUIRE(std::abs(found.values[v].second - expected.values[v].second) < 1e-12);
+  }
+}
+
+/// Evaluation by kernels is that on the host; how many users it is over.
+std::int64_t require_same_by_kernels(const Matrix<double, Cpu>& u, const Matrix<double, Cpu>& v,
+                                     const Csr<double, Cpu>& train, const Csr<double, Cpu>& held_out,
+                                     const EvaluationOptions& options) {
+  Context<Cpu> host(1);
+  Context<Emulated> context({.lock_memory = true});
+  const Evaluation expected =
+      evaluate<double>(host, u.view(), v.view(), train.view(), train.view(), held_out.view(), options);
+  const auto users = upload<double>(context, u.view()), items = upload<double>(context, v.view());
+  const Csr<double, Emulated> masked = upload(context, train);
+  const Evaluation found = evaluate<double>(context, host, users.view(), items.view(), train.view(), masked.view(),
+                                            held_out.view(), options);
+  require_near(found.all, expected.all);
+  require_near(found.warm, expected.warm);
+  require_near(found.cold, expected.cold);
+  require_near(found.cold_among_cold, expected.cold_among_cold);
+  REQUIRE(found.users_without_training == expected.users_without_training);
+  REQUIRE(found.users_without_held_out == expected.users_without_held_out);
+  REQUIRE(found.cold_items == expected.cold_items);
+  return found.all.users;
 }
 
 }  // namespace
@@ -182,4 +215,44 @@ TEST_CASE("No users, no held-out items or no training give empty reports; k beyo
   REQUIRE(evaluate<double>(context, nobody.view(), v.view(), empty.view(), empty.view(), empty.view()).all.users == 0);
   REQUIRE_ERROR((evaluate<double>(context, u.view(), v.view(), some.view(), some.view(), some.view(), {.top_k = {31}})),
                 "k is 31 and there are 30 items");
+}
+
+TEST_CASE("Evaluation by kernels is the host's, for all, warm and cold items") {
+  for (const index_t users : {0, 1, 33, 257, 300}) {
+    CAPTURE(users);
+    const index_t items = 70;
+    const auto u = reference::random_matrix<double>(users, 9, 1), v = reference::random_matrix<double>(items, 9, 2);
+    Sets train = random_sets(users, items, 0.05, 3), held_out = random_sets(users, items, 0.04, 4);
+    for (std::size_t r = 0; r < train.size(); ++r) {
+      for (index_t i = 60; i < items; ++i) train[r].erase(i);  // the last ten items are cold
+      if (r % 9 == 4) train[r].clear();
+      if (r % 9 == 5) held_out[r].clear();
+      for (const index_t i : train[r]) held_out[r].erase(i);
+    }
+    const auto r = matrix(train, items), h = matrix(held_out, items);
+    const std::int64_t counted = require_same_by_kernels(u, v, r, h, {.top_k = {1, 5, 20}});
+    if (users > 1) CHECK(counted > users / 2);
+    require_same_by_kernels(u, v, r, h, {.top_k = {20, 3}, .warm_and_cold = false});
+  }
+}
+
+TEST_CASE("Evaluation by kernels is the host's for held-out items out of order and repeated") {
+  const auto u = reference::random_matrix<double>(3, 4, 1), v = reference::random_matrix<double>(30, 4, 2);
+  const auto train = matrix({{0}, {1}, {2}}, 30);
+  Csr<double, Cpu> held_out = matrix({{4, 9, 17}, {8}, {5, 6}}, 30);
+  const index_t untidy[] = {17, 4, 17, 8, 6, 5};
+  std::copy_n(untidy, 6, held_out.indices.data());
+  CHECK(require_same_by_kernels(u, v, train, held_out, {.top_k = {3, 30}}) == 3);
+}
+
+TEST_CASE("Evaluation by kernels is the host's for more and for deeper cut-offs than the kernel takes") {
+  const index_t items = 1100;
+  const auto u = reference::random_matrix<double>(5, 4, 1), v = reference::random_matrix<double>(items, 4, 2);
+  const auto train = matrix(random_sets(5, items, 0.02, 3), items),
+             held_out = matrix(random_sets(5, items, 0.01, 4), items);
+  CHECK(require_same_by_kernels(u, v, train, held_out, {.top_k = {1025}}) > 0);
+  EvaluationOptions many;
+  many.top_k.clear();
+  for (int k = 1; k <= 17; ++k) many.top_k.push_back(k);
+  CHECK(require_same_by_kernels(u, v, train, held_out, many) > 0);
 }

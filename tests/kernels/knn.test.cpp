@@ -34,10 +34,17 @@ struct Graph {
   std::vector<T> weights;
 };
 
-/// The graph of neighbour lists, which are closed in place.
+/// The graph of neighbour lists, which are ended in place first.
 template <class T>
 Graph<T> weights_of(std::vector<T>& similarities, std::vector<index_t>& neighbours, index_t n, index_t k,
                     const std::vector<T>& inverse, bool binary) {
+  const MatrixView<T> values{similarities.data(), n, k, k};
+  const MatrixView<index_t> indices{neighbours.data(), n, k, k};
+  const KernelReport ends = check_kernel<EndNeighbourLists<T>>([&](KernelBuffers& use) {
+    return typename EndNeighbourLists<T>::Params{use.input(VectorView<const T>{inverse.data(), n}), use.output(values),
+                                                 use.output(indices)};
+  });
+  REQUIRE(ends.text() == "");
   Graph<T> out;
   out.offsets.assign(static_cast<std::size_t>(n) + 1, -5);
   out.columns.assign(neighbours.size(), -5);
@@ -45,16 +52,14 @@ Graph<T> weights_of(std::vector<T>& similarities, std::vector<index_t>& neighbou
   std::vector<double> sums(static_cast<std::size_t>(n) + 1);
   std::vector<std::int64_t> pieces(static_cast<std::size_t>(knn_weights_pieces(n)) + 1);
   const KernelReport report = check_kernels([&](Context<Emulated>& context, KernelBuffers& use) {
-    KnnWeightsArguments<T> a{.similarities = use.output(MatrixView<T>{similarities.data(), n, k, k}),
-                             .neighbours = use.output(MatrixView<index_t>{neighbours.data(), n, k, k}),
-                             .binary = binary,
-                             .offsets = use.output(out.offsets.data(), std::int64_t{n} + 1),
-                             .columns = use.output(out.columns.data(), std::int64_t{n} * k),
-                             .weights = use.output(out.weights.data(), std::int64_t{n} * k),
-                             .sums = use.output(sums.data(), n),
-                             .pieces = use.output(pieces.data(), knn_weights_pieces(n))};
-    if (!inverse.empty()) a.inverse_norms = use.input(VectorView<const T>{inverse.data(), n});
-    knn_weights(context, a);
+    knn_weights(context, KnnWeightsArguments<T>{.similarities = use.input(MatrixView<const T>(values)),
+                                                .neighbours = use.input(MatrixView<const index_t>(indices)),
+                                                .binary = binary,
+                                                .offsets = use.output(out.offsets.data(), std::int64_t{n} + 1),
+                                                .columns = use.output(out.columns.data(), std::int64_t{n} * k),
+                                                .weights = use.output(out.weights.data(), std::int64_t{n} * k),
+                                                .sums = use.output(sums.data(), n),
+                                                .pieces = use.output(pieces.data(), knn_weights_pieces(n))});
   });
   REQUIRE(report.text() == "");
   const auto entries = static_cast<std::ptrdiff_t>(out.offsets.back());
@@ -145,7 +150,7 @@ TEST_CASE("Four rows by hand: sums, weights, a zero row that keeps itself, a sho
   REQUIRE(graph.weights[2] == 0);
   REQUIRE(graph.weights[4] == Approx(0.8 / std::sqrt(1.8)));
   REQUIRE(graph.weights[5] == 1);
-  // The lists are closed as the CPU's are.
+  // The lists are ended as the CPU's are.
   REQUIRE(neighbours == std::vector<index_t>{0, 2, 1, -1, 2, 3, 3, -1});
   REQUIRE(similarities == std::vector<double>{1, 0.6, 0, 0, 1, 0.8, 1, 0});
 }

@@ -1,7 +1,12 @@
 #include <dream/serve/similar.hpp>
 
+#include <cmath>
+#include <limits>
 #include <vector>
 
+#include <dream/testing/emulated.hpp>
+
+#include "graph/reference.hpp"
 #include "support/catch.hpp"
 
 using namespace dream;
@@ -44,4 +49,58 @@ TEST_CASE("similar items of an item that does not exist are an error") {
   REQUIRE_ERROR(similar_items(context, one, 1, 5), "item 1 of 1");
   REQUIRE_ERROR(similar_items(context, one, -1, 5), "item -1 of 1");
   REQUIRE_ERROR(similar_items(context, one, 0, 0), "expected at least 1");
+}
+
+TEST_CASE("similar items by kernels are the host's") {
+  Context<Cpu> host(1);
+  Context<Emulated> context({.lock_memory = true});
+  for (const index_t count : {1, 2, 31, 33, 129, 600}) {
+    Matrix<double, Cpu> items = reference::random_matrix<double>(count, 9, 4);
+    if (count > 4) std::fill_n(items.view().row(4), 9, 0.0);
+    if (count > 31) std::copy_n(items.view().row(3), 9, items.view().row(31));  // a tie, and one with item 3 itself
+    const Matrix<double, Emulated> on_device = upload<double>(context, items.view());
+    for (const index_t item : {0, 3, 4, 31})
+      for (const index_t k : {1, 10, 32, 1000, std::numeric_limits<index_t>::max()}) {
+        if (item >= count) continue;
+        CAPTURE(count, item, k);
+        const auto expected = similar_items<double>(host, items.view(), item, k);
+        const auto found = similar_items<double>(context, on_device.view(), item, k);
+        REQUIRE(found.size() == expected.size());
+        for (std::size_t r = 0; r < found.size(); ++r) {
+          REQUIRE(found[r].index == expected[r].index);
+          REQUIRE(std::abs(found[r].value - expected[r].value) < 1e-12);
+        }
+      }
+  }
+}
+
+TEST_CASE("similar items by kernels come by direction whatever the length, also of many that are equal") {
+  Context<Emulated> context;
+  Matrix<float, Cpu> items(300, 2);
+  items.fill(1);
+  const Matrix<float, Emulated> equal = upload<float>(context, items.view());
+  const auto first = similar_items<float>(context, equal.view(), 20, 3);  // which is not among the first three itself
+  REQUIRE(first.size() == 3);
+  for (index_t r = 0; r < 3; ++r) REQUIRE(first[static_cast<std::size_t>(r)].index == r);
+  items(7, 0) = items(7, 1) = 1e-30F;
+  items(8, 0) = items(8, 1) = 1e30F;
+  items(9, 0) = -1;
+  const Matrix<float, Emulated> on_device = upload<float>(context, items.view());
+  const auto found = similar_items<float>(context, on_device.view(), 5, 299);
+  REQUIRE(found.size() == 299);
+  REQUIRE(found.back().index == 9);
+  for (const Scored<double>& s : found) REQUIRE(s.value == Approx(s.index == 9 ? 0 : 1).margin(1e-6));
+}
+
+TEST_CASE("what is no item or no number is an error for similar items, on the host and by kernels") {
+  Context<Cpu> host(1);
+  Context<Emulated> context;
+  Matrix<float, Cpu> items = reference::random_matrix<float>(5, 3, 1);
+  Matrix<float, Emulated> on_device = upload<float>(context, items.view());
+  REQUIRE_ERROR(similar_items<float>(context, on_device.view(), 5, 1), "item 5 of 5");
+  REQUIRE_ERROR(similar_items<float>(context, on_device.view(), 0, 0), "expected at least 1");
+  items(2, 1) = std::numeric_limits<float>::infinity();
+  on_device = upload<float>(context, items.view());
+  REQUIRE_ERROR(similar_items<float>(host, items.view(), 0, 1), "row 2 has a value that is not finite");
+  REQUIRE_ERROR(similar_items<float>(context, on_device.view(), 0, 1), "row 2 has a value that is not finite");
 }

@@ -280,4 +280,20 @@ Matrix<T, Cpu> download(Context<B>& context, MatrixView<const T> from) {
   return m;
 }
 
+template <class T, class B>
+Csr<T, Cpu> download(Context<B>& context, const Csr<T, B>& from) {
+  Csr<T, Cpu> to;
+  to.rows = from.rows;
+  to.cols = from.cols;
+  to.plan = from.plan;
+  const auto all = [&](const auto& source, auto& target) {
+    target.resize(source.size());
+    download(context, source.data(), std::span(target.data(), static_cast<std::size_t>(target.size())));
+  };
+  all(from.offsets, to.offsets);
+  all(from.indices, to.indices);
+  all(from.values, to.values);
+  return to;
+}
+
 }  // namespace dream

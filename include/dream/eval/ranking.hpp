@@ -9,8 +9,8 @@
 #include <vector>
 
 #include <dream/backend/matrix.hpp>
-#include <dream/data/dataset.hpp>
 #include <dream/eval/metrics.hpp>
+#include <dream/eval/ranked_lists.hpp>
 #include <dream/eval/top_k.hpp>
 
 namespace dream {
@@ -38,47 +38,11 @@ struct Evaluation {
 
 namespace detail {
 
-/// Means of the metrics over the users whose held-out items are not empty, summed in fixed pieces.
-template <class HeldOut>
-MetricTable mean_metrics(Context<Cpu>& context, MatrixView<const index_t> ranked, const std::vector<int>& cutoffs,
-                         HeldOut&& held_out) {
-  constexpr std::int64_t piece = 256;
-  const std::size_t width = cutoffs.size() * RankingMetrics::count;
-  const std::size_t pieces = static_cast<std::size_t>((ranked.rows + piece - 1) / piece);
-  std::vector<double> sums(pieces * width);
-  std::vector<std::int64_t> users(pieces);
-  context.parallel_blocks(ranked.rows, piece, [&](std::int64_t begin, std::int64_t end) {
-    const std::size_t p = static_cast<std::size_t>(begin / piece);
-    std::vector<index_t> items;
-    for (index_t r = static_cast<index_t>(begin); r < end; ++r) {
-      held_out(r, items);
-      if (items.empty()) continue;
-      ++users[p];
-      for (std::size_t c = 0; c < cutoffs.size(); ++c) {
-        const std::span<const index_t> list(ranked.row(r), static_cast<std::size_t>(ranked.cols));
-        const RankingMetrics m = ranking_metrics(list, items, cutoffs[c]);
-        for (std::size_t v = 0; v < RankingMetrics::count; ++v)
-          sums[p * width + c * RankingMetrics::count + v] += m.values[v];
-      }
-    }
-  });
-  MetricTable table;
-  for (std::size_t p = 0; p < pieces; ++p) table.users += users[p];
-  for (std::size_t c = 0; c < cutoffs.size(); ++c)
-    for (std::size_t v = 0; v < RankingMetrics::count; ++v) {
-      double sum = 0;
-      for (std::size_t p = 0; p < pieces; ++p) sum += sums[p * width + c * RankingMetrics::count + v];
-      table.values.emplace_back(concat(RankingMetrics::names[v], "@", cutoffs[c]),
-                                table.users > 0 ? sum / static_cast<double>(table.users) : 0.0);
-    }
-  return table;
-}
-
-/// Who is evaluated on what, around rank(options, user rows, candidate items or none, ranked): the ranking of a
-/// backend. All views are in host memory.
-template <class T, class Rank>
-Evaluation evaluate_ranking(Context<Cpu>& context, CsrView<T> train, CsrView<T> held_out,
-                            const EvaluationOptions& options, Rank&& rank) {
+/// Who is evaluated on what. lists.rank(options, users, candidate items or none) makes the users' ranked lists, none of
+/// no users; lists.means(1 for every warm item, class) takes the metrics of the last such lists against the held-out
+/// items of the class. All views are in host memory.
+template <class T, class Lists>
+Evaluation evaluate_ranking(CsrView<T> train, CsrView<T> held_out, const EvaluationOptions& options, Lists&& lists) {
   const index_t users = train.rows, items = train.cols;
   DREAM_EXPECT(!options.top_k.empty(), "evaluation: no k given");
   for (const int k : options.top_k)
@@ -104,25 +68,12 @@ Evaluation evaluate_ranking(Context<Cpu>& context, CsrView<T> train, CsrView<T> 
 
   TopKOptions ranking = options.blocks;
   ranking.k = *std::max_element(options.top_k.begin(), options.top_k.end());
-  const auto held_out_of = [&](std::span<const index_t> who, int item_class) {
-    return [&held_out, &warm, who, item_class](index_t r, std::vector<index_t>& out) {
-      const index_t u = who[static_cast<std::size_t>(r)];
-      out.clear();
-      for (std::int64_t e = held_out.offsets[u]; e < held_out.offsets[u + 1]; ++e) {
-        const index_t item = held_out.indices[e];
-        if (item_class < 0 || warm[static_cast<std::size_t>(item)] == item_class) out.push_back(item);
-      }
-      std::sort(out.begin(), out.end());
-      out.erase(std::unique(out.begin(), out.end()), out.end());
-    };
-  };
-  Matrix<index_t, Cpu> ranked(static_cast<index_t>(evaluated.size()), ranking.k);
-  if (!evaluated.empty()) rank(ranking, std::span<const index_t>(evaluated), std::span<const index_t>(), ranked.view());
-  result.all = detail::mean_metrics(context, ranked.view(), options.top_k, held_out_of(evaluated, -1));
+  lists.rank(ranking, evaluated, {});
+  result.all = lists.means(warm, ItemClass::all);
   if (!options.warm_and_cold) return result;
 
-  result.warm = detail::mean_metrics(context, ranked.view(), options.top_k, held_out_of(evaluated, 1));
-  result.cold = detail::mean_metrics(context, ranked.view(), options.top_k, held_out_of(evaluated, 0));
+  result.warm = lists.means(warm, ItemClass::warm);
+  result.cold = lists.means(warm, ItemClass::cold);
   std::vector<index_t> with_cold;
   for (const index_t u : evaluated)
     for (std::int64_t e = held_out.offsets[u]; e < held_out.offsets[u + 1]; ++e)
@@ -130,10 +81,8 @@ Evaluation evaluate_ranking(Context<Cpu>& context, CsrView<T> train, CsrView<T> 
         with_cold.push_back(u);
         break;
       }
-  ranked.resize(static_cast<index_t>(with_cold.size()), ranking.k);
-  if (!with_cold.empty())
-    rank(ranking, std::span<const index_t>(with_cold), std::span<const index_t>(cold_items), ranked.view());
-  result.cold_among_cold = detail::mean_metrics(context, ranked.view(), options.top_k, held_out_of(with_cold, 0));
+  lists.rank(ranking, with_cold, cold_items);
+  result.cold_among_cold = lists.means(warm, ItemClass::cold);
   return result;
 }
 
@@ -148,12 +97,9 @@ Evaluation evaluate(Context<Cpu>& context, MatrixView<const T> user_vectors, Mat
   for (const CsrView<T>& m : {train, masked, held_out})
     DREAM_EXPECT(m.rows == user_vectors.rows && m.cols == item_vectors.rows, "evaluation: a matrix of interactions is ",
                  shape(m), ", vectors are ", shape(user_vectors), " and ", shape(item_vectors));
-  return detail::evaluate_ranking<T>(context, train, held_out, options,
-                                     [&](const TopKOptions& ranking, std::span<const index_t> user_rows,
-                                         std::span<const index_t> candidates, MatrixView<index_t> ranked) {
-                                       top_k<T>(context, user_vectors, item_vectors, masked, ranking, ranked, {},
-                                                user_rows, candidates);
-                                     });
+  return detail::evaluate_ranking<T>(
+      train, held_out, options,
+      detail::HostLists<T>(context, user_vectors, item_vectors, masked, held_out, options.top_k));
 }
 
 /// The same with the training items masked.
@@ -163,8 +109,8 @@ Evaluation evaluate(Context<Cpu>& context, MatrixView<const T> user_vectors, Mat
   return evaluate<T>(context, user_vectors, item_vectors, train, train, held_out, options);
 }
 
-/// The same with vectors and the matrix of masked items in the memory of a backend that runs kernels; `train` and
-/// `held_out` are in host memory, where the metrics are taken.
+/// The same with vectors and the matrix of masked items in the memory of a backend that runs kernels, which ranks and
+/// takes the metrics; `train` and `held_out` are in host memory.
 template <class T, KernelBackend B>
 Evaluation evaluate(Context<B>& context, Context<Cpu>& host, MatrixView<const T> user_vectors,
                     MatrixView<const T> item_vectors, CsrView<T> train, CsrView<T> masked, CsrView<T> held_out,
@@ -173,16 +119,8 @@ Evaluation evaluate(Context<B>& context, Context<Cpu>& host, MatrixView<const T>
     DREAM_EXPECT(m.rows == user_vectors.rows && m.cols == item_vectors.rows, "evaluation: a matrix of interactions is ",
                  shape(m), ", vectors are ", shape(user_vectors), " and ", shape(item_vectors));
   return detail::evaluate_ranking<T>(
-      host, train, held_out, options,
-      [&](const TopKOptions& ranking, std::span<const index_t> user_rows, std::span<const index_t> candidates,
-          MatrixView<index_t> ranked) {
-        const Array<index_t, B> rows = upload<index_t>(context, user_rows);
-        const Array<index_t, B> chosen = upload<index_t>(context, candidates);
-        Matrix<index_t, B> indices(context, ranked.rows, ranking.k);
-        top_k<T>(context, user_vectors, item_vectors, masked, indices.view(), {}, rows.view(), chosen.view());
-        download<index_t>(context, indices.data(),
-                          std::span<index_t>(ranked.data, static_cast<std::size_t>(ranked.size())));
-      });
+      train, held_out, options,
+      detail::KernelLists<T, B>(context, host, user_vectors, item_vectors, masked, held_out, options.top_k));
 }
 
 }  // namespace dream

@@ -126,4 +126,14 @@ Matrix<T, Cpu> user_mean_features(Context<Cpu>& context, CsrView<T> mean, Matrix
   return out;
 }
 
+/// The same by kernels. A row is summed in the order of its entries however long it is, so that users with the same
+/// items have the same means to the bit.
+template <class T, KernelBackend B>
+Matrix<T, B> user_mean_features(Context<B>& context, const Csr<T, B>& mean, MatrixView<const T> features) {
+  DREAM_EXPECT(mean.cols == features.rows, "user means: operator ", shape(mean), ", features ", shape(features));
+  Matrix<T, B> out(context, mean.rows, features.cols);
+  kernels::spmm(context, kernels::SpmmArguments<T>{T{1}, mean.view(), features, T{0}, out.view(), {}, {}});
+  return out;
+}
+
 }  // namespace dream

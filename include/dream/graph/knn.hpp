@@ -2,7 +2,8 @@
 //
 // Exact: the similarity matrix is visited in square blocks, each unordered pair of row blocks once, and each block
 // offers its values to the selections of both sides; it is never held as a whole. Cost: N^2 d / 2 multiply-adds and
-// O(N k + block^2) memory. For N where that is too slow see approximate_neighbours in knn_approximate.hpp.
+// O(N k + block^2) memory. For N where that is too slow see approximate_neighbours in knn_approximate.hpp; by kernels:
+// knn_kernels.hpp.
 #pragma once
 
 #include <algorithm>
@@ -46,6 +47,10 @@ struct Neighbours {
 
 namespace detail {
 
+inline void expect_finite_row(bool finite, index_t row, const char* what) {
+  DREAM_EXPECT(finite, what, ": row ", row, " has a value that is not finite or too large");
+}
+
 /// 1 / |x_i|, and 0 for zero rows. A value that is not finite is an error.
 template <class T>
 std::vector<T> inverse_norms(Context<Cpu>& context, MatrixView<const T> x) {
@@ -61,7 +66,7 @@ std::vector<T> inverse_norms(Context<Cpu>& context, MatrixView<const T> x) {
       for (; j < x.cols; ++j) part[0] += static_cast<double>(row[j]) * static_cast<double>(row[j]);
       double sum = 0;
       for (double p : part) sum += p;
-      DREAM_EXPECT(std::isfinite(sum), "nearest neighbours: row ", i, " has a value that is not finite or too large");
+      expect_finite_row(std::isfinite(sum), i, "nearest neighbours");
       inverse[static_cast<std::size_t>(i)] = sum > 0 ? static_cast<T>(1.0 / std::sqrt(sum)) : T{0};
     }
   });

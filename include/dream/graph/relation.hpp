@@ -18,6 +18,7 @@
 #include <dream/backend/selection.hpp>
 #include <dream/graph/bipartite.hpp>
 #include <dream/graph/knn.hpp>
+#include <dream/graph/knn_kernels.hpp>
 
 #if defined(__CUDACC__)  // hands the pragmas for GCC on, but warns of them
 #pragma nv_diagnostic push
@@ -38,6 +39,8 @@ struct RelationOptions {
   KnnOptions user{.k = 20};
   UserSimilarity similarity = UserSimilarity::automatic;
   std::int64_t gram_bytes = std::int64_t{256} << 20;  ///< K must fit into this for `automatic` to choose it
+  bool items = true;                                  ///< whether relation_graphs makes the item-item graph
+  bool users = true;                                  ///< whether it makes the user-user graph
 };
 
 template <class T, class B>
@@ -208,18 +211,19 @@ Csr<T, Cpu> user_graph(Context<Cpu>& context, MatrixView<const T> features, CsrV
   return knn_graph<T>(context, means.view(), options.user);
 }
 
-/// Item-item and user-user graph of one modality; K = F F^T is computed once for both where it is used at all.
+/// Item-item and user-user graph of one modality; K = F F^T is computed once for both where it is used at all. A
+/// graph that the options leave out is empty.
 template <class T>
 RelationGraphs<T, Cpu> relation_graphs(Context<Cpu>& context, MatrixView<const T> features, CsrView<T> mean,
                                        const RelationOptions& options = {}) {
   RelationGraphs<T, Cpu> graphs;
-  const std::vector<T> inverse = detail::inverse_norms(context, features);
   const double bytes = static_cast<double>(features.rows) * features.rows * sizeof(T);
-  const bool share = options.similarity != UserSimilarity::direct && detail::norms_are_moderate(inverse) &&
-                     bytes <= static_cast<double>(options.gram_bytes) && features.rows > 0;
-  if (!share) {
-    graphs.item = knn_graph(context, features, options.item);
-    graphs.user = user_graph(context, features, mean, options);
+  const bool may_share = options.items && options.users && options.similarity != UserSimilarity::direct &&
+                         bytes <= static_cast<double>(options.gram_bytes) && features.rows > 0;
+  const std::vector<T> inverse = may_share ? detail::inverse_norms(context, features) : std::vector<T>{};
+  if (!may_share || !detail::norms_are_moderate(inverse)) {
+    if (options.items) graphs.item = knn_graph(context, features, options.item);
+    if (options.users) graphs.user = user_graph(context, features, mean, options);
     return graphs;
   }
   const Matrix<T, Cpu> gram = gram_matrix(context, features);
@@ -227,6 +231,21 @@ RelationGraphs<T, Cpu> relation_graphs(Context<Cpu>& context, MatrixView<const T
   graphs.item = knn_weights(context, detail::nearest_in_gram<T>(context, gram.view(), inverse, options.item.k),
                             options.item.weights);
   graphs.user = user_graph<T>(context, features, mean, options, gram.view());
+  return graphs;
+}
+
+/// The same by kernels, everything in device memory: both graphs by comparing all rows, the users' of their mean
+/// features; `similarity` and `gram_bytes` are not read. Beside the arguments and the graphs, memory for the means
+/// (users x d) and for what nearest_neighbours needs; it is given back.
+template <class T, KernelBackend B>
+RelationGraphs<T, B> relation_graphs(Context<B>& context, MatrixView<const T> features, const Csr<T, B>& mean,
+                                     const RelationOptions& options = {}) {
+  RelationGraphs<T, B> graphs;
+  if (options.items) graphs.item = knn_graph<T>(context, features, options.item);
+  if (options.users) {
+    const Matrix<T, B> means = user_mean_features<T>(context, mean, features);
+    graphs.user = knn_graph<T>(context, means.view(), options.user);
+  }
   return graphs;
 }
 

@@ -126,40 +126,48 @@ inline bool is_exact(KnnMethod method, double rows, double cols) {
   return method == KnnMethod::exact || (method == KnnMethod::automatic && rows * rows * cols <= 2e13);
 }
 
-/// S_m and T_m of one modality; together where both are exact, because they share the inner products of the items.
-template <class T>
-void build_relations(Context<Cpu>& context, const ModelDataOptions& options, CsrView<T> mean,
-                     MatrixView<const T> features, ModalityData<T, Cpu>& modality) {
+/// S_m and T_m of one modality. Exact graphs come from relations(features, mean, options): together, since on the host
+/// they share the inner products of the items.
+template <class T, class Relations>
+void build_relations(Context<Cpu>& context, const ModelDataOptions& options, const Csr<T, Cpu>& mean,
+                     MatrixView<const T> features, ModalityData<T, Cpu>& modality, Relations&& relations) {
   const bool items = options.item_graph != ItemGraph::none, users = options.user_graph == UserGraph::knn;
-  const bool exact_items = is_exact(options.knn_method, features.rows, features.cols);
-  const bool exact_users = is_exact(options.knn_method, mean.rows, features.cols);
   const RelationOptions relation{
       .item = {.k = options.knn_k,
                .weights = options.item_graph == ItemGraph::binary ? KnnWeights::binary : KnnWeights::cosine},
-      .user = {.k = options.user_knn_k}};
-  if (items && users && exact_items && exact_users) {
-    RelationGraphs<T, Cpu> graphs = relation_graphs<T>(context, features, mean, relation);
-    modality.item_graph = with_transpose(context, std::move(graphs.item));
-    modality.user_graph = with_transpose(context, std::move(graphs.user));
-    return;
+      .user = {.k = options.user_knn_k},
+      .items = items && is_exact(options.knn_method, features.rows, features.cols),
+      .users = users && is_exact(options.knn_method, mean.rows, features.cols)};
+  RelationGraphs<T, Cpu> graphs;
+  if (relation.items || relation.users) graphs = relations(features, mean, relation);
+  if (items && !relation.items)
+    graphs.item = approximate_knn_graph<T>(context, features, {.k = relation.item.k}, relation.item.weights);
+  if (users && !relation.users) {
+    const Matrix<T, Cpu> means = user_mean_features<T>(context, mean.view(), features);
+    graphs.user = approximate_knn_graph<T>(context, means.view(), {.k = relation.user.k});
   }
-  if (items)
-    modality.item_graph = with_transpose(
-        context, exact_items
-                     ? knn_graph<T>(context, features, relation.item)
-                     : approximate_knn_graph<T>(context, features, {.k = relation.item.k}, relation.item.weights));
-  if (users && exact_users) {
-    modality.user_graph = with_transpose(context, user_graph<T>(context, features, mean, relation));
-  } else if (users) {
-    const Matrix<T, Cpu> means = user_mean_features<T>(context, mean, features);
-    modality.user_graph =
-        with_transpose(context, approximate_knn_graph<T>(context, means.view(), {.k = relation.user.k}));
-  }
+  if (items) modality.item_graph = with_transpose(context, std::move(graphs.item));
+  if (users) modality.user_graph = with_transpose(context, std::move(graphs.user));
 }
 
-}  // namespace detail
+/// The exact relation graphs of build_relations, on the host.
+template <class T>
+auto relations_on_host(Context<Cpu>& context) {
+  return [&context](MatrixView<const T> features, const Csr<T, Cpu>& mean, const RelationOptions& options) {
+    return relation_graphs<T>(context, features, mean.view(), options);
+  };
+}
 
-namespace detail {
+/// The same by kernels; nothing stays on the device.
+template <class T, KernelBackend B>
+auto relations_by_kernels(Context<B>& context) {
+  return [&context](MatrixView<const T> features, const Csr<T, Cpu>& mean, const RelationOptions& options) {
+    const Matrix<T, B> on_device = upload<T>(context, features);
+    const Csr<T, B> averages = options.users ? upload(context, mean) : Csr<T, B>{};
+    const RelationGraphs<T, B> graphs = relation_graphs<T>(context, on_device.view(), averages, options);
+    return RelationGraphs<T, Cpu>{download(context, graphs.item), download(context, graphs.user)};
+  };
+}
 
 /// Keeps features in the storage asked for, with the norms of what is read from it.
 template <class T>
@@ -171,10 +179,15 @@ void store(Context<Cpu>& context, FeatureStorage storage, Matrix<T, Cpu>&& value
   features = stored_features(context, storage, std::move(values));
 }
 
-/// prepare_data; calls done(m) when the raw features of modality m are not needed any more.
-template <class T, class Done>
-ModelData<T, Cpu> prepare_data(Context<Cpu>& context, const Dataset& dataset, const ModelDataOptions& options,
-                               Done&& done) {
+inline auto release_features(Dataset& dataset) {
+  return [&dataset](std::size_t m) { std::vector<float>().swap(dataset.modalities[m].values); };
+}
+
+/// prepare_data with relations() for the exact relation graphs; calls done(m) when the raw features of modality m are
+/// not needed any more.
+template <class T, class Relations, class Done>
+ModelData<T, Cpu> prepare_on_host(Context<Cpu>& context, const Dataset& dataset, const ModelDataOptions& options,
+                                  Relations&& relations, Done&& done) {
   DREAM_EXPECT(dataset.train.size() > 0, dataset.name, ": there are no training interactions");
   ModelData<T, Cpu> data;
   data.users = dataset.user_count();
@@ -210,7 +223,7 @@ ModelData<T, Cpu> prepare_data(Context<Cpu>& context, const Dataset& dataset, co
     for (index_t i = 0; i < data.items; ++i) data.item_present(i, m) = modality.present[i] ? T{1} : T{0};
 
     const Csr<T, Cpu> mean = user_mean_operator<T>(context, interactions.view(), source.present);
-    build_relations<T>(context, options, mean.view(), features.view(), modality);
+    build_relations<T>(context, options, mean, features.view(), modality, relations);
     if (options.user_graph == UserGraph::knn) {
       mark_connected<T>(modality.user_graph.forward.view(), m, data.user_present.view());
     } else {
@@ -227,21 +240,6 @@ ModelData<T, Cpu> prepare_data(Context<Cpu>& context, const Dataset& dataset, co
 }
 
 }  // namespace detail
-
-/// Builds everything a model needs from a data set's training interactions and features.
-template <class T>
-ModelData<T, Cpu> prepare_data(Context<Cpu>& context, const Dataset& dataset, const ModelDataOptions& options) {
-  return detail::prepare_data<T>(context, dataset, options, [](std::size_t) {});
-}
-
-/// The same, freeing the data set's raw features as soon as they are taken over: half the memory where features are
-/// large.
-template <class T>
-ModelData<T, Cpu> prepare_data_releasing_features(Context<Cpu>& context, Dataset& dataset,
-                                                  const ModelDataOptions& options) {
-  return detail::prepare_data<T>(context, dataset, options,
-                                 [&](std::size_t m) { std::vector<float>().swap(dataset.modalities[m].values); });
-}
 
 /// The same data in the memory of backend B.
 template <class T, class B>
@@ -272,6 +270,37 @@ ModelData<T, B> upload(Context<B>& context, const ModelData<T, Cpu>& data) {
     to.user_inverse_norms = array(from.user_inverse_norms);
   }
   return out;
+}
+
+/// Builds everything a model needs from a data set's training interactions and features.
+template <class T>
+ModelData<T, Cpu> prepare_data(Context<Cpu>& context, const Dataset& dataset, const ModelDataOptions& options) {
+  return detail::prepare_on_host<T>(context, dataset, options, detail::relations_on_host<T>(context),
+                                    [](std::size_t) {});
+}
+
+/// The same in the memory of a backend that runs kernels, which finds the exact neighbours; the rest is done on the
+/// host.
+template <class T, KernelBackend B>
+ModelData<T, B> prepare_data(Context<B>& context, Context<Cpu>& host, const Dataset& dataset,
+                             const ModelDataOptions& options) {
+  return upload(context, detail::prepare_on_host<T>(host, dataset, options, detail::relations_by_kernels<T>(context),
+                                                    [](std::size_t) {}));
+}
+
+/// The same, freeing the data set's raw features as soon as they are taken over: half the memory where features are
+/// large.
+template <class T>
+ModelData<T, Cpu> prepare_data_releasing_features(Context<Cpu>& context, Dataset& dataset,
+                                                  const ModelDataOptions& options) {
+  return detail::prepare_on_host<T>(context, dataset, options, detail::relations_on_host<T>(context),
+                                    detail::release_features(dataset));
+}
+template <class T, KernelBackend B>
+ModelData<T, B> prepare_data_releasing_features(Context<B>& context, Context<Cpu>& host, Dataset& dataset,
+                                                const ModelDataOptions& options) {
+  return upload(context, detail::prepare_on_host<T>(host, dataset, options, detail::relations_by_kernels<T>(context),
+                                                    detail::release_features(dataset)));
 }
 
 }  // namespace dream

@@ -106,6 +106,9 @@ class Context<Emulated> {
   }
   /// How often memory was given back: a captured graph is good for as long as this stays the same.
   std::int64_t releases() const { return releases_; }
+  /// Bytes of memory that are taken, in whole pages; now and at most so far.
+  std::size_t held_bytes() const { return memory_.held(); }
+  std::size_t most_held_bytes() const { return memory_.most_held(); }
   void upload(const void* from, void* to, std::size_t bytes) { copy_bytes(from, to, bytes); }
   void download(const void* from, void* to, std::size_t bytes) { copy_bytes(from, to, bytes); }
   void synchronise() { expect_no_capture("a synchronisation"); }

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
 #include <map>
@@ -37,14 +38,20 @@ class EmulatedMemory {
       if (locked_ && open_ == 0) ::mprotect(pages, used, PROT_NONE);
     }
     blocks_[data] = {pages, used + page, used};
+    held_ += used;
+    most_held_ = std::max(most_held_, held_);
     return data;
   }
   void release(void* data) {
     const auto found = blocks_.find(data);
     if (found == blocks_.end()) return;
     ::munmap(found->second.pages, found->second.bytes);
+    held_ -= found->second.used;
     blocks_.erase(found);
   }
+  /// Bytes of all pages that are taken, now and at most so far.
+  std::size_t held() const { return held_; }
+  std::size_t most_held() const { return most_held_; }
 
   /// Lets the host at the memory while it lives.
   class Access {
@@ -76,6 +83,7 @@ class EmulatedMemory {
 
   bool locked_;
   int open_ = 0;
+  std::size_t held_ = 0, most_held_ = 0;
   std::map<void*, Block> blocks_;
 };
 

@@ -5,12 +5,13 @@
 //   is 1 first, zero rows' 0. Not symmetrised; the entries of a row ascend. No gradient.
 //
 // The lists themselves are TopKRows' (selection.cuh), fed with tiles of products and the inverse norms as factors, or
-// top_k's of the rows with themselves. Here: inverse norms by a warp a row; then a thread a row sums its list in order,
-// blocks count entries and a single block turns counts into offsets; last a thread an entry finds its place by counting
-// the smaller columns of its row, and its weight. Sums and weights are taken in double.
+// top_k's of the rows with themselves. Here: inverse norms by a warp a row; the lists ended, a thread a pair; then a
+// thread a row sums its list in order, blocks count entries and a single block turns counts into offsets; last a thread
+// an entry finds its place by counting the smaller columns of its row, and its weight. Sums and weights are taken in
+// double.
 //
 // Floor: n k (sizeof(T) + 4) bytes read twice and written once, n k sums of other rows gathered; n d sizeof(T) for
-// norms.
+// norms; n k 4 bytes read to end the lists.
 #pragma once
 
 #include <cmath>
@@ -58,26 +59,50 @@ struct InverseNorms {
   static constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
 };
 
+/// Makes neighbour lists of what the selection found: lists of zero rows become the row alone, and the similarities
+/// after the end of a list 0.
+template <class T>
+struct EndNeighbourLists {
+  static constexpr int threads = 256;
+  struct Params {
+    VectorView<const T> inverse_norms;  ///< n; 0 of zero rows
+    MatrixView<T> similarities;         ///< n x k
+    MatrixView<index_t> neighbours;     ///< n x k; the first -1 ends a list
+  };
+  struct Shared {};
+  static int grid(const Params& p) { return static_cast<int>((p.neighbours.size() + threads - 1) / threads); }
+
+  template <class Thread>
+  DREAM_HOST_DEVICE void operator()(const Thread& th, const Params& p, Shared&) const {
+    const std::int64_t pair = std::int64_t{th.block()} * threads + th.thread();
+    if (pair >= p.neighbours.size()) return;
+    const index_t row = static_cast<index_t>(pair / p.neighbours.cols);
+    const index_t rank = static_cast<index_t>(pair % p.neighbours.cols);
+    index_t* neighbour = p.neighbours.row(row) + rank;
+    const bool zero_row = th.load_readonly(p.inverse_norms.data + row) == T{0};
+    if (zero_row) th.store(neighbour, rank == 0 ? row : -1);
+    if (zero_row || th.load(neighbour) < 0) th.store(p.similarities.row(row) + rank, T{0});
+  }
+};
+
 /// What knn_weights works on: for each of n rows its k nearest, best first.
 template <class T>
 struct KnnWeightsArguments {
-  MatrixView<T> similarities;              ///< n x k; read and written, see inverse_norms
-  MatrixView<index_t> neighbours;          ///< n x k; the first -1 ends a list
-  VectorView<const T> inverse_norms = {};  ///< lists of rows with 0 become the row alone, similarities after the end
-                                           ///< of a list 0; without data: the lists are already so
-  bool binary = false;                     ///< every kept similarity counts as 1
-  std::int64_t* offsets = nullptr;         ///< out: n + 1; the last is the number of entries
-  index_t* columns = nullptr;              ///< out: as many as entries, at most n k
-  T* weights = nullptr;                    ///< out: likewise
-  double* sums = nullptr;                  ///< workspace: n
-  std::int64_t* pieces = nullptr;          ///< workspace: knn_weights_pieces(n)
+  MatrixView<const T> similarities;      ///< n x k
+  MatrixView<const index_t> neighbours;  ///< n x k; the first -1 ends a list, that of a zero row is the row alone
+  bool binary = false;                   ///< every kept similarity counts as 1
+  std::int64_t* offsets = nullptr;       ///< out: n + 1; the last is the number of entries
+  index_t* columns = nullptr;            ///< out: as many as entries, at most n k
+  T* weights = nullptr;                  ///< out: likewise
+  double* sums = nullptr;                ///< workspace: n
+  std::int64_t* pieces = nullptr;        ///< workspace: knn_weights_pieces(n)
 };
 
 namespace detail {
 
 inline constexpr int knn_rows_a_piece = 256;
 
-/// Ends the lists, takes their sums and leaves each row's number of entries where its offset will be.
+/// Takes the lists' sums and leaves each row's number of entries where its offset will be.
 template <class T>
 struct KnnSums {
   static constexpr int threads = knn_rows_a_piece;
@@ -95,30 +120,17 @@ struct KnnSums {
     std::int64_t count = 0;
     if (i < p.neighbours.rows) {
       const index_t row = static_cast<index_t>(i), k = p.neighbours.cols;
-      T* similarity = p.similarities.row(row);
-      index_t* neighbour = p.neighbours.row(row);
-      if (p.inverse_norms.data != nullptr) close(th, p, row);
-      const bool zero_row = k > 0 && th.load(neighbour) == row && th.load(similarity) == T{0};
+      const T* similarity = p.similarities.row(row);
+      const index_t* neighbour = p.neighbours.row(row);
+      const bool zero_row = k > 0 && th.load_readonly(neighbour) == row && th.load_readonly(similarity) == T{0};
       double sum = 0;
-      for (; count < k && th.load(neighbour + count) >= 0; ++count)
-        sum += p.binary ? (zero_row ? 0.0 : 1.0) : static_cast<double>(th.load(similarity + count));
+      for (; count < k && th.load_readonly(neighbour + count) >= 0; ++count)
+        sum += p.binary ? (zero_row ? 0.0 : 1.0) : static_cast<double>(th.load_readonly(similarity + count));
       th.store(p.sums + i, sum);
       th.store(p.offsets + i, count);
     }
     count = block_sum(th, count, shared.scratch);
     if (th.thread() == 0) th.store(p.pieces + th.block(), count);
-  }
-
- private:
-  template <class Thread>
-  DREAM_HOST_DEVICE static void close(const Thread& th, const Params& p, index_t row) {
-    const bool zero_row = th.load_readonly(p.inverse_norms.data + row) == T{0};
-    bool ended = false;
-    for (index_t c = 0; c < p.neighbours.cols; ++c) {
-      if (zero_row) th.store(p.neighbours.row(row) + c, c == 0 ? row : -1);
-      ended |= zero_row || th.load(p.neighbours.row(row) + c) < 0;
-      if (ended) th.store(p.similarities.row(row) + c, T{0});
-    }
   }
 };
 

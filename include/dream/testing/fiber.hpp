@@ -96,9 +96,9 @@ class StackSwitch {
     stack_pointer_ = top;
   }
   void jump_to(StackSwitch& target) {
-    // Through a pointer, so that the caller expects every register to be lost that a call may lose.
-    void (*volatile opaque)(void**, void*, void*) = &StackSwitch::jump;
-    opaque(&stack_pointer_, target.stack_pointer_, target.argument_);
+    // Through a pointer, so that the caller expects every register to be lost that a call may lose. Not a local one:
+    // the sanitizer may have freed what it keeps of this stack by now.
+    opaque_(&stack_pointer_, target.stack_pointer_, target.argument_);
   }
 
  private:
@@ -119,6 +119,8 @@ class StackSwitch {
         :
         : "rax", "rbx", "rcx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "cc", "memory");
   }
+
+  inline static void (*volatile opaque_)(void**, void*, void*) = &StackSwitch::jump;
 
   void* stack_pointer_ = nullptr;
   void* argument_ = nullptr;

@@ -11,9 +11,9 @@
 #include <dream/components/graph_propagation.hpp>
 #include <dream/components/modal_fusion.hpp>
 #include <dream/components/ranking_loss.hpp>
+#include <dream/models/modal_embeddings.hpp>
 #include <dream/models/model.hpp>
 #include <dream/models/model_data.hpp>
-#include <dream/ops/features.hpp>
 
 namespace dream {
 
@@ -61,6 +61,9 @@ class Dream {
         options_(options),
         ego_(parameters_, data.users, data.items, options.embedding_size),
         propagation_(data.graph, options.n_ui_layers),
+        embeddings_(parameters_,
+                    options.modal_line ? std::span(data.modalities) : std::span<const ModalityData<T, B>>{},
+                    options.embedding_size, options.train_features),
         inter_users_(alignment_options()),
         inter_items_(alignment_options()),
         regulariser_(RegulariserForm::squares, options.batch_size) {
@@ -80,31 +83,19 @@ class Dream {
         for (std::size_t pairs = lines_.size() * (lines_.size() - 1); pairs > 0; --pairs)
           between_modalities_.push_back(
               std::make_unique<InfoNce<T, B>>(typename InfoNce<T, B>::Options{static_cast<T>(options.temperature)}));
-      if (options.train_features)
-        for (const auto& modality : data.modalities) {
-          LargeParameter<T, B>& z = large_.emplace_back();
-          z.name = modality.name + ".features";
-          z.value.resize(context, modality.features.rows(), modality.features.cols());
-          gather_features<T>(context, modality.features.view(), {}, {}, z.value.view());
-        }
     }
     parameters_.allocate(context);
     ego_.initialise(context, parameters_, seed);
+    embeddings_.initialise(context, data.modalities, seed);
     for (std::size_t m = 0; m < lines_.size(); ++m)
       lines_[m]->initialise(context, parameters_, seed, static_cast<std::uint32_t>(m));
   }
 
   Parameters<T, B>& parameters() { return parameters_; }
-  std::span<LargeParameter<T, B>> large_parameters() { return large_; }
+  std::span<LargeParameter<T, B>> large_parameters() { return embeddings_.large_parameters(); }
   const DreamOptions& options() const { return options_; }
 
-  /// After backward(): points the large parameters at their gradients' factors, dZ_m = dX_m W1_m^T.
-  void bind_large_gradients(const Tape<T, B>& tape) {
-    for (std::size_t m = 0; m < large_.size(); ++m) {
-      large_[m].left = tape.gradient(lines_[m]->projected);
-      large_[m].right = parameters_.value(lines_[m]->weight);
-    }
-  }
+  void bind_large_gradients(const Tape<T, B>& tape) { embeddings_.bind_large_gradients(tape); }
 
   /// The whole objective on a batch (5).
   Losses losses(Tape<T, B>& tape, const Batch& batch) {
@@ -146,7 +137,6 @@ class Dream {
   struct ModalLine {
     ModalLine(Dream& model, const ModalityData<T, B>& source, std::uint64_t seed)
         : data(&source),
-          projection(source.features.view()),
           without_absent(source.present.view()),
           to_users(model.data_->graph),
           user_rows(source.user_graph.rows() > 0 ? source.user_graph : model.data_->graph),
@@ -157,22 +147,17 @@ class Dream {
         item_relations.assign(static_cast<std::size_t>(model.options_.n_mm_layers),
                               SparseProduct<T, B>(source.item_graph));
       const index_t d = model.options_.embedding_size;
-      weight = model.parameters_.add(source.name + ".weight", source.features.cols(), d);
-      bias = model.parameters_.add(source.name + ".bias", 1, d);
       if (model.options_.gate == Gate::none) return;
       gate_weight = model.parameters_.add(source.name + ".gate_weight", d, d);
       gate_bias = model.parameters_.add(source.name + ".gate_bias", 1, d);
     }
 
     void initialise(Context<B>& context, Parameters<T, B>& parameters, std::uint64_t seed, std::uint32_t m) const {
-      xavier_uniform(context, parameters.value(weight), seed, 100 + 2 * m);
       if (gate_weight.valid()) xavier_uniform(context, parameters.value(gate_weight), seed, 101 + 2 * m);
     }
 
     const ModalityData<T, B>* data;
-    ParameterId weight, bias, gate_weight, gate_bias;
-    Linear<T, B> linear;                 // of trainable modal embeddings
-    FeatureProjection<T, B> projection;  // of frozen ones
+    ParameterId gate_weight, gate_bias;
     IdentityGate<T, B> identity_gate;
     SelfGate<T, B> self_gate;
     MaskRows<T, B> without_absent;
@@ -181,7 +166,6 @@ class Dream {
     SparseProduct<T, B> to_users;
     SparseProductRows<T, B> user_rows;
     BatchSimilarityLoss<T, B> item_similarity, user_similarity;
-    Var projected;                    // X_m of this step
     Var users, positives, negatives;  // rows of H_U,m and H_I,m of this step
   };
 
@@ -245,11 +229,7 @@ class Dream {
                        VectorView<const index_t> items, std::array<index_t, 2> pieces) {
     ModalLine& line = *lines_[m];
     // Filter gate: X = Z W1 + b1, H = E_I * sigmoid(X W2 + b2).
-    const Var w1 = parameters_.on(tape, line.weight), b1 = parameters_.on(tape, line.bias);
-    line.projected = options_.train_features
-                         ? tape.apply(line.linear, tape.constant(std::as_const(large_[m].value).view()), w1, b1)
-                         : tape.apply(line.projection, w1, b1);
-    Var h = line.projected;
+    Var h = embeddings_.project(tape, m);
     if (options_.gate != Gate::none) {
       const Var w = parameters_.on(tape, line.gate_weight), b = parameters_.on(tape, line.gate_bias);
       h = options_.gate == Gate::id ? tape.apply(line.identity_gate, h, ego_items, w, b)
@@ -323,8 +303,8 @@ class Dream {
   EgoEmbeddings<T, B> ego_;
   ParameterId logits_;
   GraphPropagation<T, B> propagation_;
+  ModalEmbeddings<T, B> embeddings_;
   std::vector<std::unique_ptr<ModalLine>> lines_;
-  std::vector<LargeParameter<T, B>> large_;
   std::optional<ModalFusion<T, B>> fuse_users_, fuse_positives_, fuse_negatives_;
   BprLoss<T, B> bpr_;
   InfoNce<T, B> inter_users_, inter_items_;

@@ -121,9 +121,9 @@ int measure(std::map<std::string, std::string> given) {
   options.embedding_size = number("dim", 64);
   options.batch_size = number("batch", 2048);
   options.train_features = given.count("trainable") > 0;
-  options.intra = Intra::moments;
-  options.inter_weight = std::stod(word("inter-weight", "0.01"));
-  options.intra_weight = 0.001;
+  options.alignment.intra = Intra::moments;
+  options.alignment.inter_weight = std::stod(word("inter-weight", "0.01"));
+  options.alignment.intra_weight = 0.001;
   options.s3_weight = options.s3_user_weight = 0.1;
   options.data.user_graph = word("user-graph", "knn") == "none" ? UserGraph::none : UserGraph::knn;
   options.data.knn_method = word("knn", "exact") == "approximate" ? KnnMethod::approximate : KnnMethod::exact;

@@ -261,17 +261,17 @@ std::vector<Key> make_keys() {
                       "a list of numbers >= 0", FIELD(model.modality_weight_values),
                       [](const auto& v) { return std::all_of(v.begin(), v.end(), [](double x) { return x >= 0; }); }));
   // The losses.
-  k.push_back(number("temperature", "tau of InfoNCE", FIELD(model.temperature), {0, 1e6, true}));
+  k.push_back(number("temperature", "tau of InfoNCE", FIELD(model.alignment.temperature), {0, 1e6, true}));
   k.push_back(number("inter_weight", "weight of the alignment between the lines; 0 switches it off",
-                     FIELD(model.inter_weight), weight));
-  k.push_back(choice("inter_directions", "InfoNCE in one direction or both", FIELD(model.inter_directions),
+                     FIELD(model.alignment.inter_weight), weight));
+  k.push_back(choice("inter_directions", "InfoNCE in one direction or both", FIELD(model.alignment.inter_directions),
                      words({std::pair{std::string("one"), Directions::one}, {"both", Directions::both}})));
-  k.push_back(choice("intra", "the alignment inside the lines", FIELD(model.intra),
+  k.push_back(choice("intra", "the alignment inside the lines", FIELD(model.alignment.intra),
                      words({std::pair{std::string("none"), Intra::none},
                             {"pairs", Intra::pairs},
                             {"modalities", Intra::modalities},
                             {"moments", Intra::moments}})));
-  k.push_back(number("intra_weight", "weight of that alignment", FIELD(model.intra_weight), weight));
+  k.push_back(number("intra_weight", "weight of that alignment", FIELD(model.alignment.intra_weight), weight));
   k.push_back(number("s3_weight", "weight of the similarity supervised signal; 0 switches it off",
                      FIELD(model.s3_weight), weight));
   k.push_back(number("s3_user_weight", "rho: weight of its part on users", FIELD(model.s3_user_weight), weight));

@@ -118,8 +118,8 @@ TEST_CASE("Training allocates nothing after its first steps, whatever the batche
   learned.train_features = true;
   learned.data.user_graph = UserGraph::knn;
   learned.modality_weights = ModalityWeights::learned;
-  learned.intra = Intra::modalities;
-  learned.inter_directions = Directions::both;
+  learned.alignment.intra = Intra::modalities;
+  learned.alignment.inter_directions = Directions::both;
   learned.s3_target_norm = TargetNorm::exact;
   learned.gate = Gate::self;
   run("everything learned", learned);
@@ -127,7 +127,7 @@ TEST_CASE("Training allocates nothing after its first steps, whatever the batche
   plain.data.item_graph = ItemGraph::none;
   plain.data.user_graph = UserGraph::none;
   plain.gate = Gate::none;
-  plain.intra = Intra::pairs;
+  plain.alignment.intra = Intra::pairs;
   plain.n_ui_layers = 3;
   run("without relation graphs", plain);
 

@@ -179,11 +179,11 @@ TEST_CASE(
     "form of the alignment") {
   ONLY_WITHOUT_SANITIZERS();
   compare_variants({
-      {"pairs", [](DreamOptions& o) { o.intra = Intra::pairs; }},
-      {"modalities", [](DreamOptions& o) { o.intra = Intra::modalities; }},
-      {"no intra", [](DreamOptions& o) { o.intra = Intra::none; }},
-      {"both directions", [](DreamOptions& o) { o.inter_directions = Directions::both; }},
-      {"no inter", [](DreamOptions& o) { o.inter_weight = 0; }},
+      {"pairs", [](DreamOptions& o) { o.alignment.intra = Intra::pairs; }},
+      {"modalities", [](DreamOptions& o) { o.alignment.intra = Intra::modalities; }},
+      {"no intra", [](DreamOptions& o) { o.alignment.intra = Intra::none; }},
+      {"both directions", [](DreamOptions& o) { o.alignment.inter_directions = Directions::both; }},
+      {"no inter", [](DreamOptions& o) { o.alignment.inter_weight = 0; }},
   });
 }
 

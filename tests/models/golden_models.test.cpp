@@ -43,14 +43,14 @@ DreamOptions dream_options(const nlohmann::json& c) {
       c.at("modality_weights"),
       {{"equal", ModalityWeights::equal}, {"given", ModalityWeights::given}, {"learned", ModalityWeights::learned}});
   o.modality_weight_values = c.at("modality_weight_values").get<std::vector<double>>();
-  o.temperature = c.at("temperature");
-  o.inter_weight = c.at("inter_weight");
-  o.inter_directions =
+  o.alignment.temperature = c.at("temperature");
+  o.alignment.inter_weight = c.at("inter_weight");
+  o.alignment.inter_directions =
       pick<Directions>(c.at("inter_directions"), {{"one", Directions::one}, {"both", Directions::both}});
-  o.intra = pick<Intra>(
+  o.alignment.intra = pick<Intra>(
       c.at("intra"),
       {{"none", Intra::none}, {"pairs", Intra::pairs}, {"modalities", Intra::modalities}, {"moments", Intra::moments}});
-  o.intra_weight = c.at("intra_weight");
+  o.alignment.intra_weight = c.at("intra_weight");
   o.s3_weight = c.at("s3_weight");
   o.s3_user_weight = c.at("s3_user_weight");
   o.s3_form = pick<SimilarityForm>(c.at("s3_form"), {{"cosine", SimilarityForm::cosine}, {"dot", SimilarityForm::dot}});

@@ -113,8 +113,8 @@ Trained train(const Dataset& dataset, int threads, std::uint64_t model_seed, std
   if (everything) {
     model_options.train_features = true;
     model_options.modality_weights = ModalityWeights::learned;
-    model_options.intra = Intra::modalities;
-    model_options.inter_directions = Directions::both;
+    model_options.alignment.intra = Intra::modalities;
+    model_options.alignment.inter_directions = Directions::both;
   }
   const auto data = prepare_data<float>(context, dataset, model_options.data);
   Dream<float, Cpu> model(context, data, model_options, model_seed);

@@ -6,19 +6,17 @@
 #include <optional>
 
 #include <dream/components/batch_similarity_loss.hpp>
-#include <dream/components/contrastive_alignment.hpp>
 #include <dream/components/gated_modal_encoder.hpp>
 #include <dream/components/graph_propagation.hpp>
 #include <dream/components/modal_fusion.hpp>
 #include <dream/components/ranking_loss.hpp>
+#include <dream/models/behaviour_modal_alignment.hpp>
 #include <dream/models/modal_embeddings.hpp>
 #include <dream/models/model.hpp>
 #include <dream/models/model_data.hpp>
 
 namespace dream {
 
-/// Readings of intra-alignment.
-enum class Intra { none, pairs, modalities, moments };
 /// Weights a_m of the modalities: all equal, given, or learned.
 enum class ModalityWeights { equal, given, learned };
 
@@ -32,11 +30,7 @@ struct DreamOptions {
   ModalityWeights modality_weights = ModalityWeights::equal;
   std::vector<double> modality_weight_values;  ///< for `given`, one a modality
 
-  double temperature = 0.2;
-  double inter_weight = 0.01;
-  Directions inter_directions = Directions::one;
-  Intra intra = Intra::moments;
-  double intra_weight = 0.001;
+  AlignmentOptions alignment;  ///< between and inside the domains
   double s3_weight = 0.1;
   double s3_user_weight = 0.1;  ///< rho
   SimilarityForm s3_form = SimilarityForm::cosine;
@@ -64,8 +58,7 @@ class Dream {
         embeddings_(parameters_,
                     options.modal_line ? std::span(data.modalities) : std::span<const ModalityData<T, B>>{},
                     options.embedding_size, options.train_features),
-        inter_users_(alignment_options()),
-        inter_items_(alignment_options()),
+        alignment_(options.alignment),
         regulariser_(RegulariserForm::squares, options.batch_size) {
     DREAM_EXPECT(options.embedding_size > 0, "embedding_size must be positive, not ", options.embedding_size);
     DREAM_EXPECT(options.behaviour_line || options.modal_line, "behaviour_line and modal_line cannot both be off");
@@ -79,10 +72,10 @@ class Dream {
       fuse_users_.emplace(data.user_present.view(), weights);
       fuse_positives_.emplace(data.item_present.view(), weights);
       fuse_negatives_.emplace(data.item_present.view(), weights);
-      if (options.intra == Intra::modalities)
+      if (options.alignment.intra == Intra::modalities)
         for (std::size_t pairs = lines_.size() * (lines_.size() - 1); pairs > 0; --pairs)
-          between_modalities_.push_back(
-              std::make_unique<InfoNce<T, B>>(typename InfoNce<T, B>::Options{static_cast<T>(options.temperature)}));
+          between_modalities_.push_back(std::make_unique<InfoNce<T, B>>(
+              typename InfoNce<T, B>::Options{static_cast<T>(options.alignment.temperature)}));
     }
     parameters_.allocate(context);
     ego_.initialise(context, parameters_, seed);
@@ -109,12 +102,8 @@ class Dream {
     sum_.add("bpr", tape.apply(bpr_, users, positives, negatives), 1.0);
 
     // 4. Behaviour-modal alignment: between the domains, and inside them.
-    if (options_.inter_weight > 0 && behaviour.users.valid() && modal.users.valid())
-      sum_.add("inter",
-               add(tape, {tape.apply(inter_users_, modal.users, behaviour.users),
-                          tape.apply(inter_items_, modal.positives, behaviour.positives)}),
-               options_.inter_weight);
-    if (options_.intra_weight > 0) add_intra(tape, behaviour, modal);
+    alignment_.add(tape, sum_, {behaviour.users, behaviour.positives}, {modal.users, modal.positives});
+    if (options_.alignment.intra == Intra::modalities && options_.alignment.intra_weight > 0) align_modalities(tape);
 
     // 3. Similarity supervised signal, on items and on users.
     if (options_.s3_weight > 0 && options_.modal_line) add_similarity(tape, batch);
@@ -179,10 +168,6 @@ class Dream {
 
   typename BatchSimilarityLoss<T, B>::Options similarity_options(std::uint64_t seed) const {
     return {options_.s3_form, options_.s3_root, options_.s3_target_norm, seed};
-  }
-
-  typename InfoNce<T, B>::Options alignment_options() const {
-    return {static_cast<T>(options_.temperature), options_.inter_directions};
   }
 
   std::vector<double> modality_weights() const {
@@ -250,33 +235,22 @@ class Dream {
   Var fuse(Tape<T, B>& tape, Var behaviour, Var modal) {
     if (!behaviour.valid()) return modal;
     if (!modal.valid()) return behaviour;
-    return add(tape, {behaviour, modal});
+    const std::array<Var, 2> both{behaviour, modal};
+    return tape.apply_to_all(sum_.plain(2), std::span<const Var>(both));
   }
 
-  Var add(Tape<T, B>& tape, std::initializer_list<Var> values) {
-    return tape.apply_to_all(sum_.plain(values.size()), std::span<const Var>(values.begin(), values.size()));
-  }
-
-  void add_intra(Tape<T, B>& tape, const Line& behaviour, const Line& modal) {
+  /// Intra-alignment in the reading `modalities`: every two of them, for the same items and users.
+  void align_modalities(Tape<T, B>& tape) {
     parts_.clear();
-    const bool both = behaviour.users.valid() && modal.users.valid();
-    if (options_.intra == Intra::pairs) {
-      if (behaviour.users.valid()) parts_.push_back(tape.apply(behaviour_pairs_, behaviour.users, behaviour.positives));
-      if (modal.users.valid()) parts_.push_back(tape.apply(modal_pairs_, modal.users, modal.positives));
-    } else if (options_.intra == Intra::moments && both) {
-      parts_.push_back(tape.apply(user_moments_, behaviour.users, modal.users));
-      parts_.push_back(tape.apply(item_moments_, behaviour.positives, modal.positives));
-    } else if (options_.intra == Intra::modalities) {
-      std::size_t next = 0;
-      for (std::size_t m = 0; m < lines_.size(); ++m)
-        for (std::size_t k = m + 1; k < lines_.size(); ++k) {
-          parts_.push_back(tape.apply(*between_modalities_[next++], lines_[m]->positives, lines_[k]->positives));
-          parts_.push_back(tape.apply(*between_modalities_[next++], lines_[m]->users, lines_[k]->users));
-        }
-    }
+    std::size_t next = 0;
+    for (std::size_t m = 0; m < lines_.size(); ++m)
+      for (std::size_t k = m + 1; k < lines_.size(); ++k) {
+        parts_.push_back(tape.apply(*between_modalities_[next++], lines_[m]->positives, lines_[k]->positives));
+        parts_.push_back(tape.apply(*between_modalities_[next++], lines_[m]->users, lines_[k]->users));
+      }
     if (parts_.empty()) return;
     sum_.add("intra", tape.apply_to_all(sum_.plain(parts_.size()), std::span<const Var>(parts_)),
-             options_.intra_weight);
+             options_.alignment.intra_weight);
   }
 
   void add_similarity(Tape<T, B>& tape, const Batch& batch) {
@@ -307,9 +281,7 @@ class Dream {
   std::vector<std::unique_ptr<ModalLine>> lines_;
   std::optional<ModalFusion<T, B>> fuse_users_, fuse_positives_, fuse_negatives_;
   BprLoss<T, B> bpr_;
-  InfoNce<T, B> inter_users_, inter_items_;
-  CosineDistance<T, B> behaviour_pairs_, modal_pairs_;
-  MomentDistance<T, B> user_moments_, item_moments_;
+  BehaviourModalAlignment<T, B> alignment_;
   std::vector<std::unique_ptr<InfoNce<T, B>>> between_modalities_;
   EmbeddingRegulariser<T, B> regulariser_;
   LossSum<T, B> sum_;

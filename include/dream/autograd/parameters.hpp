@@ -96,13 +96,38 @@ void xavier_uniform(MatrixView<T> m, std::uint64_t seed, std::uint32_t step) {
           (2 * random.uniform(static_cast<std::uint64_t>(i) * static_cast<std::uint64_t>(m.cols) + j) - 1) * bound);
 }
 
+/// Xavier-normal: normal with variance 2 / (rows + cols). `all_rows`: of the matrix of which this one is a part.
+template <class T>
+void xavier_normal(MatrixView<T> m, std::uint64_t seed, std::uint32_t step, double all_rows) {
+  const double deviation = std::sqrt(2.0 / (all_rows + m.cols));
+  const RandomStream random{seed, RandomUse::initialise, step};
+  for (index_t i = 0; i < m.rows; ++i)
+    for (index_t j = 0; j < m.cols; ++j)
+      m(i, j) = static_cast<T>(
+          random.normal(static_cast<std::uint64_t>(i) * static_cast<std::uint64_t>(m.cols) + j) * deviation);
+}
+
+namespace detail {
+
+/// m = the values that `initialise` gives a matrix in host memory.
+template <class T, class B, class F>
+void initialise_on_host(Context<B>& context, MatrixView<T> m, F&& initialise) {
+  DREAM_EXPECT(m.stride == m.cols || m.rows <= 1, "initialisation: the rows of ", shape(m), " have gaps");
+  Matrix<T, Cpu> host(m.rows, m.cols);
+  initialise(host.view());
+  upload<T>(context, std::span<const T>(host.data(), static_cast<std::size_t>(host.size())), m.data);
+}
+
+}  // namespace detail
+
 /// The same in the memory of any backend, with the same values.
 template <class T, class B>
 void xavier_uniform(Context<B>& context, MatrixView<T> m, std::uint64_t seed, std::uint32_t step) {
-  DREAM_EXPECT(m.stride == m.cols || m.rows <= 1, "xavier_uniform: the rows of ", shape(m), " have gaps");
-  Matrix<T, Cpu> host(m.rows, m.cols);
-  xavier_uniform(host.view(), seed, step);
-  upload<T>(context, std::span<const T>(host.data(), static_cast<std::size_t>(host.size())), m.data);
+  detail::initialise_on_host(context, m, [&](MatrixView<T> host) { xavier_uniform(host, seed, step); });
+}
+template <class T, class B>
+void xavier_normal(Context<B>& context, MatrixView<T> m, std::uint64_t seed, std::uint32_t step, double all_rows) {
+  detail::initialise_on_host(context, m, [&](MatrixView<T> host) { xavier_normal(host, seed, step, all_rows); });
 }
 
 }  // namespace dream

@@ -58,6 +58,7 @@ enum class RandomUse : std::uint32_t {
   synthetic,
   estimate,
   dropout,
+  edges,
   user = 1000
 };
 

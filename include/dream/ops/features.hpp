@@ -8,7 +8,7 @@
 
 namespace dream {
 
-/// Y = F W + 1 b^T for constant features F (rows x in), W (in x out), b (1 x out).
+/// Y = F W + 1 b^T, or Y = F W where no b is given, for constant features F (rows x in), W (in x out), b (1 x out).
 /// dW = F^T dY,  db = column sums of dY.
 /// Where F is stored in 16 bits, its values are expanded some rows at a time and the products are those of T.
 template <class T, class B>
@@ -17,25 +17,36 @@ class FeatureProjection {
   /// What `features` views must outlive this.
   explicit FeatureProjection(FeatureView<T> features) : features_(features) {}
 
-  Shape shape(MatrixView<const T> w, MatrixView<const T> b) const {
-    DREAM_EXPECT(features_.cols == w.rows && b.rows == 1 && b.cols == w.cols, "feature projection: F is ",
-                 dream::shape(features_), ", W is ", dream::shape(w), ", b is ", dream::shape(b));
+  Shape shape(MatrixView<const T> w) const {
+    DREAM_EXPECT(features_.cols == w.rows, "feature projection: F is ", dream::shape(features_), ", W is ",
+                 dream::shape(w));
     return {features_.rows, w.cols};
   }
-  void forward(Context<B>& context, MatrixView<const T> w, MatrixView<const T> b, MatrixView<T> y) {
+  void forward(Context<B>& context, MatrixView<const T> w, MatrixView<T> y) {
     for_expanded_rows(context, features_, scratch_slot, [&](index_t first, MatrixView<const T> f) {
       gemm(context, Op::none, Op::none, T{1}, f, w, T{0}, y.middle_rows(first, f.rows));
     });
+  }
+  void backward(Context<B>& context, MatrixView<const T>, MatrixView<const T>, MatrixView<const T> dy, GradView<T> dw) {
+    if (!dw.wanted()) return;
+    for_expanded_rows(context, features_, scratch_slot, [&](index_t first, MatrixView<const T> f) {
+      gemm(context, Op::transpose, Op::none, T{1}, f, dy.middle_rows(first, f.rows), first == 0 ? dw.beta : T{1},
+           dw.view);
+    });
+  }
+
+  Shape shape(MatrixView<const T> w, MatrixView<const T> b) const {
+    DREAM_EXPECT(b.rows == 1 && b.cols == w.cols, "feature projection: W is ", dream::shape(w), ", b is ",
+                 dream::shape(b));
+    return shape(w);
+  }
+  void forward(Context<B>& context, MatrixView<const T> w, MatrixView<const T> b, MatrixView<T> y) {
+    forward(context, w, y);
     add_to_rows(context, b, y);
   }
-  void backward(Context<B>& context, MatrixView<const T>, MatrixView<const T>, MatrixView<const T>,
+  void backward(Context<B>& context, MatrixView<const T> w, MatrixView<const T>, MatrixView<const T> y,
                 MatrixView<const T> dy, GradView<T> dw, GradView<T> db) {
-    if (dw.wanted()) {
-      for_expanded_rows(context, features_, scratch_slot, [&](index_t first, MatrixView<const T> f) {
-        gemm(context, Op::transpose, Op::none, T{1}, f, dy.middle_rows(first, f.rows), first == 0 ? dw.beta : T{1},
-             dw.view);
-      });
-    }
+    backward(context, w, y, dy, dw);
     if (db.wanted()) column_sums(context, T{1}, dy, db.beta, db.view);
   }
 

@@ -44,9 +44,9 @@ BATCH = {
 }
 
 
-def interactions():
-    matrix = torch.zeros(len(TRAIN), ITEMS)
-    for user, items in enumerate(TRAIN):
+def interactions(items_of_users=TRAIN):
+    matrix = torch.zeros(len(items_of_users), ITEMS)
+    for user, items in enumerate(items_of_users):
         matrix[user, items] = 1.0
     return matrix
 
@@ -187,12 +187,15 @@ def case(config, inputs, outputs, gradients=None):
     }
 
 
-def gradients_of(function, inputs):
-    """Gradients of a scalar function of named tensors, checked along a random direction by central differences."""
+def autograd_gradients(function, inputs):
     leaves = {name: value.clone().requires_grad_() for name, value in inputs.items()}
     grads = torch.autograd.grad(function(leaves), list(leaves.values()), allow_unused=True)
-    found = {name: torch.zeros_like(leaves[name]) if g is None else g for name, g in zip(leaves, grads)}
+    return {name: torch.zeros_like(leaves[name]) if g is None else g for name, g in zip(leaves, grads)}
 
+
+def gradients_of(function, inputs):
+    """Gradients of a scalar function of named tensors, checked along a random direction by central differences."""
+    found = autograd_gradients(function, inputs)
     generator, step = seeded(99), 1e-6
     # A zero row is left alone: the cosine is not differentiable there and its gradient is zero by definition.
     direction = {
@@ -512,6 +515,195 @@ def baseline_cases():
         yield name, case(config, {"R": r, **parameters, **BATCH}, result, gradients)
 
 
+# Fewer interactions for FREEDOM's loss: users and items of the batch lose every one of theirs.
+PRUNED = {
+    "default": [[1, 4], [2], [0, 7], [4, 8], [], [1, 5, 6], [7], []],
+    "sparse": [[0], [1, 5], [], [2, 6], [3], [5], [0, 8], []],
+    "all": TRAIN,
+}
+
+VBPR_DEFAULTS = {"embedding_size": DIM, "feature_normalization": "row", "reg_weight": 0.05}
+BM3_DEFAULTS = {
+    "embedding_size": DIM,
+    "feature_normalization": "row",
+    "n_ui_layers": 1,
+    "cl_weight": 2.0,
+    "reg_weight": 0.1,
+}
+FREEDOM_DEFAULTS = {
+    "embedding_size": DIM,
+    "feature_normalization": "row",
+    "n_ui_layers": 2,
+    "n_mm_layers": 1,
+    "knn_k": 4,
+    "modality_weight_values": [0.1, 0.9],
+    "reg_weight": 0.3,
+}
+MGCN_DEFAULTS = {
+    "embedding_size": DIM,
+    "feature_normalization": "row",
+    "n_ui_layers": 2,
+    "n_mm_layers": 1,
+    "knn_k": 4,
+    "temperature": 0.2,
+    "cl_weight": 0.3,
+    "reg_weight": 0.05,
+    "train_batch_size": 8,
+}
+
+# file stem: (changed keys, modalities in alphabetical order, whether every item has every modality)
+ALL = ("audio", "image", "text")
+VBPR_CASES = {
+    "vbpr": ({}, BOTH, False),
+    "vbpr_three_modalities": ({"reg_weight": 0.2}, ALL, False),
+    "vbpr_features_standard": ({"feature_normalization": "standard"}, ("text",), False),
+}
+BM3_CASES = {
+    "bm3": ({}, BOTH, False),
+    "bm3_complete_features": ({"n_ui_layers": 2, "cl_weight": 0.7}, BOTH, True),
+    "bm3_three_modalities": ({"n_ui_layers": 3, "reg_weight": 0.5}, ALL, False),
+    "bm3_ui_layers_0": ({"n_ui_layers": 0}, ("text",), False),
+}
+# The last entry names the interactions that are left for the loss.
+FREEDOM_CASES = {
+    "freedom": ({}, BOTH, False, "default"),
+    "freedom_three_modalities": (
+        {"modality_weight_values": [0.2, 0.5, 0.6], "n_ui_layers": 1, "n_mm_layers": 2, "knn_k": 3},
+        ALL,
+        False,
+        "sparse",
+    ),
+    "freedom_not_pruned": ({"n_ui_layers": 3}, BOTH, True, "all"),
+}
+MGCN_CASES = {
+    "mgcn": ({}, BOTH, False),
+    "mgcn_three_modalities": ({"n_ui_layers": 3, "n_mm_layers": 2}, ALL, False),
+    "mgcn_complete_features": ({"n_ui_layers": 1, "knn_k": 3, "train_batch_size": 20}, BOTH, True),
+    "mgcn_one_modality": ({"n_ui_layers": 0, "temperature": 0.5}, ("text",), False),
+}
+
+
+def embeddings(user_columns=DIM):
+    return {
+        "user_embedding": draw(seeded(1), len(TRAIN), user_columns, scale=0.6),
+        "item_embedding": draw(seeded(2), ITEMS, DIM, scale=0.6),
+    }
+
+
+def modal_embeddings(config, raw):
+    """Z_m, W_m and b_m of each modality; rows of Z_m without features are zero, and drawn where modalities are three."""
+    made = {}
+    for m, name in enumerate(raw):
+        g = seeded(60 + m)
+        start = ref.normalise_features(raw[name], config["feature_normalization"])
+        z = torch.round(start + draw(g, *start.shape, scale=0.05), decimals=4)
+        missing = ~ref.has_modality(raw[name])
+        z[missing] = draw(g, int(missing.sum()), z.shape[1], scale=0.3) if len(raw) == 3 else 0.0
+        made[f"{name}.features"] = z
+        made[f"{name}.weight"] = draw(g, z.shape[1], DIM, scale=0.7)
+        made[f"{name}.bias"] = draw(g, 1, DIM, scale=0.2)
+    return made
+
+
+def layer(name, seed, weight="weight", bias="bias"):
+    g = seeded(seed)
+    return {f"{name}.{weight}": draw(g, DIM, DIM, scale=0.7), f"{name}.{bias}": draw(g, 1, DIM, scale=0.2)}
+
+
+def assert_usable_graphs(config, raw):
+    """No nearly tied neighbours, and graph rows that are empty exactly where the item lacks the modality."""
+    for value in raw.values():
+        f = ref.normalise_features(value, config["feature_normalization"])
+        assert_clear_choice(f, config["knn_k"])
+        assert torch.equal((ref.knn_graph(f, config["knn_k"]) != 0).any(dim=1), ref.has_modality(f))
+
+
+def assert_each_gradient(function, inputs, found, without_effect=()):
+    """Each gradient by itself against a central difference; it is zero exactly for the inputs named last."""
+    for m, (name, value) in enumerate(inputs.items()):
+        direction, step = torch.randn(value.shape, generator=seeded(200 + m)), 1e-5
+        with torch.no_grad():
+            ahead, behind = (function({**inputs, name: value + s * direction}) for s in (step, -step))
+        numeric, exact = float(ahead - behind) / (2 * step), float((found[name] * direction).sum())
+        assert abs(numeric - exact) <= 1e-8 * max(1.0, abs(exact)), (name, exact, numeric)
+        assert (float(found[name].abs().max()) < 1e-14) == (name in without_effect), name
+
+
+def other_model_case(config, raw, parameters, function, constants=None, function_for_gradients=None, without_effect=()):
+    result, r = function(parameters), interactions()
+    scalar = function_for_gradients or function
+    gradients = gradients_of(lambda v: scalar(v)["total"], parameters)
+    assert_each_gradient(lambda v: scalar(v)["total"], parameters, gradients, without_effect)
+    inputs = {"R": r, **{f"raw.{m}": value for m, value in raw.items()}, **(constants or {}), **parameters, **BATCH}
+    return case(config, inputs, result, gradients)
+
+
+def other_model_cases():
+    r = interactions()
+    users, positives, negatives = (torch.tensor(BATCH[key]) for key in ("users", "positives", "negatives"))
+
+    for name, (changes, modalities, complete) in VBPR_CASES.items():
+        config, raw = {**VBPR_DEFAULTS, **changes}, raw_features(modalities, complete)
+        parameters = embeddings(2 * DIM)
+        for m, (modality, value) in enumerate(raw.items()):
+            parameters[f"{modality}.weight"] = draw(seeded(60 + m), value.shape[1], DIM, scale=0.7)
+        parameters["feature_bias"] = draw(seeded(70), 1, DIM, scale=0.2)
+        yield name, other_model_case(
+            config,
+            raw,
+            parameters,
+            lambda v, c=config, raw=raw: ref.vbpr(c, r, raw, v, users, positives, negatives),
+        )
+
+    for name, (changes, modalities, complete) in BM3_CASES.items():
+        config, raw = {**BM3_DEFAULTS, **changes}, raw_features(modalities, complete)
+        parameters = {**embeddings(), **modal_embeddings(config, raw), **layer("predictor", 71)}
+
+        def loss(v, targets=None, c=config, raw=raw):
+            return ref.bm3(c, r, raw, v, users, positives, targets)
+
+        # A difference quotient does not know of detached targets, so it gets those of the unmoved parameters.
+        targets = ref.bm3_targets(ref.bm3_representations(config, r, list(raw), parameters))
+        made = other_model_case(
+            config, raw, parameters, loss, function_for_gradients=lambda v, t=targets, loss=loss: loss(v, t)
+        )
+        detached = autograd_gradients(lambda v, loss=loss: loss(v)["total"], parameters)
+        assert made["gradients"] == {key: matrix(value) for key, value in detached.items()}
+        yield name, made
+
+    for name, (changes, modalities, complete, left) in FREEDOM_CASES.items():
+        config, raw = {**FREEDOM_DEFAULTS, **changes}, raw_features(modalities, complete)
+        assert_usable_graphs(config, raw)
+        pruned = interactions(PRUNED[left])
+        assert bool((pruned <= r).all())
+        yield name, other_model_case(
+            config,
+            raw,
+            {**embeddings(), **modal_embeddings(config, raw)},
+            lambda v, c=config, raw=raw, e=pruned: ref.freedom(c, r, e, raw, v, users, positives, negatives),
+            {"pruned": pruned},
+            without_effect=[f"{m}.bias" for m in raw],
+        )
+
+    for name, (changes, modalities, complete) in MGCN_CASES.items():
+        config, raw = {**MGCN_DEFAULTS, **changes}, raw_features(modalities, complete)
+        assert_usable_graphs(config, raw)
+        parameters = {**embeddings(), **modal_embeddings(config, raw)}
+        for m, modality in enumerate(raw):
+            parameters.update(layer(modality, 80 + m, "gate_weight", "gate_bias"))
+            parameters.update(layer(modality, 90 + m, "preference_weight", "preference_bias"))
+        parameters.update(layer("attention", 72))
+        parameters["attention.query"] = draw(seeded(73), DIM, 1)
+        yield name, other_model_case(
+            config,
+            raw,
+            parameters,
+            lambda v, c=config, raw=raw: ref.mgcn(c, r, raw, v, users, positives, negatives),
+            # The only modality is its own common part, whatever attention and preferences say.
+            without_effect=[p for p in parameters if "attention" in p or "preference" in p] if len(raw) == 1 else (),
+        )
+
+
 def all_cases():
     for name, value in op_cases():
         yield f"op_{name}", value
@@ -519,6 +711,7 @@ def all_cases():
     for name in DREAM_CASES:
         yield f"dream_{name}", dream_case(name)
     yield from baseline_cases()
+    yield from other_model_cases()
 
 
 # -------------------------------------------------------------------------------------------------------------- files

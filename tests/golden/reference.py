@@ -1,4 +1,4 @@
-"""Double-precision reference of the DREAM model, one function per formula.
+"""Double-precision reference of the DREAM model and the models it is compared with, one function per formula.
 
 Written for reading and checking, not for speed: every matrix is dense and every loop is plain. Gradients come from
 PyTorch's autograd. R is the n x q 0/1 matrix of training interactions, F a matrix of item features, rows are vectors.
@@ -359,6 +359,141 @@ def mf_bpr(config, parameters, users, positives, negatives):
     out = {"bpr": bpr(u, p, j), "reg": l_reg(u, p, j, config["train_batch_size"])}
     out["total"] = out["bpr"] + config["reg_weight"] * out["reg"]
     out["E.users"], out["E.items"] = e_users, e_items
+    return out
+
+
+def vbpr(config, interactions, raw, parameters, users, positives, negatives):
+    """e_u = the 2d-wide user row, e_i = [E_I ; sum_m F_m W_m + b], F_m constant; BPR + w_reg norm-reg on these rows."""
+    modal = parameters["feature_bias"]
+    for name in raw:
+        modal = modal + normalise_features(raw[name], config["feature_normalization"]) @ parameters[f"{name}.weight"]
+    e_users, e_items = parameters["user_embedding"], torch.cat([parameters["item_embedding"], modal], dim=1)
+    u, p, j = e_users[users], e_items[positives], e_items[negatives]
+    out = {"bpr": bpr(u, p, j), "reg": norm_reg(u, p, j)}
+    out["total"] = out["bpr"] + config["reg_weight"] * out["reg"]
+    out["E.users"], out["E.items"] = e_users, e_items
+    return out
+
+
+def affine(parameters, name, weight="weight", bias="bias", x=None):
+    """x W + b with the parameters of that name; x defaults to the modal embeddings Z of the modality `name`."""
+    x = parameters[f"{name}.features"] if x is None else x
+    return x @ parameters[f"{name}.{weight}"] + parameters[f"{name}.{bias}"]
+
+
+def bm3_representations(config, interactions, names, parameters):
+    """h_U = E_B, h_I = E_B + E_I and X_m = Z_m W_m + b_m of everybody, under the keys users, items and m."""
+    h_users, h_items = propagate_behaviour(
+        interactions, parameters["user_embedding"], parameters["item_embedding"], config["n_ui_layers"]
+    )
+    h = {"users": h_users, "items": h_items + parameters["item_embedding"]}
+    return {**h, **{name: affine(parameters, name) for name in names}}
+
+
+def bm3_targets(representations, masks=None):
+    """The constants h_U', h_I', X_m': detached copies, times a dropout mask of 0 and 1 / (1 - p) where one is given."""
+    return {
+        name: (value * masks[name] if masks and name in masks else value).detach()
+        for name, value in representations.items()
+    }
+
+
+def bm3(config, interactions, raw, parameters, users, positives, targets=None, masks=None):
+    """Both sides' and the modalities' distances to the targets; the score is p(h_u) . p(h_i), p(x) = x Wp + bp.
+
+    Without negatives. `targets` replaces those that bm3_targets makes of the current parameters and `masks`. The norms
+    are those of the whole h_U and h_I, over the number of items.
+    """
+    h = bm3_representations(config, interactions, list(raw), parameters)
+    if targets is None:
+        targets = bm3_targets(h, masks)
+    predicted = {name: affine(parameters, "predictor", x=value) for name, value in h.items()}
+    items_target = targets["items"][positives]
+    out = {
+        "users": pair_distance(predicted["users"][users], items_target),
+        "items": pair_distance(predicted["items"][positives], targets["users"][users]),
+        "modal": torch.zeros(()),
+    }
+    for name in raw:
+        x = predicted[name][positives]
+        out["modal"] = out["modal"] + pair_distance(x, items_target) + pair_distance(x, targets[name][positives])
+    norms = [torch.sqrt((h[side] * h[side]).sum()) for side in ("users", "items")]
+    out["reg"] = (norms[0] + norms[1]) / interactions.shape[1]
+    out["total"] = (
+        out["users"] + out["items"] + config["cl_weight"] * out["modal"] + config["reg_weight"] * out["reg"]
+    )
+    out["E.users"], out["E.items"] = predicted["users"], predicted["items"]
+    return out
+
+
+def freedom(config, interactions, pruned, raw, parameters, users, positives, negatives):
+    """Users E_B, items E_B + S^L E_I with S = sum_m a_m S_m binary; BPR + w_reg sum_m BPR(users, X_m[i], X_m[j]).
+
+    The loss takes E_B on the graph of `pruned`, a subset of the interactions with its own degrees; E.users and E.items
+    take it on all interactions. The weights a_m are used as given, for every item.
+    """
+    graph = torch.zeros(interactions.shape[1], interactions.shape[1])
+    for a, name in zip(config["modality_weight_values"], raw, strict=True):
+        features = normalise_features(raw[name], config["feature_normalization"])
+        graph = graph + a * knn_graph(features, config["knn_k"], binary=True)
+    h = parameters["item_embedding"]
+    for _ in range(config["n_mm_layers"]):
+        h = graph @ h
+
+    def represent(edges):
+        e_users, e_items = propagate_behaviour(
+            edges, parameters["user_embedding"], parameters["item_embedding"], config["n_ui_layers"]
+        )
+        return e_users, e_items + h
+
+    e_users, e_items = represent(pruned)
+    u = e_users[users]
+    out = {"bpr": bpr(u, e_items[positives], e_items[negatives]), "modal": torch.zeros(())}
+    for name in raw:
+        x = affine(parameters, name)
+        out["modal"] = out["modal"] + bpr(u, x[positives], x[negatives])
+    out["total"] = out["bpr"] + config["reg_weight"] * out["modal"]
+    out["E.users"], out["E.items"] = represent(interactions)
+    return out
+
+
+def attention_weights(parts, weight, bias, query):
+    """a_m = softmax over m of tanh(C_m A + a0) q, row by row; returns one column for each part."""
+    return torch.softmax(torch.cat([torch.tanh(c @ weight + bias) @ query for c in parts], dim=1), dim=1)
+
+
+def mgcn(config, interactions, raw, parameters, users, positives, negatives):
+    """E = E_B + side, side from the modalities' common and preferred parts; BPR + w_cl InfoNCE + w_reg L_reg.
+
+    An item without the modality has a zero row in C_m and takes part in the attention with it.
+    """
+    b_users, b_items = propagate_behaviour(
+        interactions, parameters["user_embedding"], parameters["item_embedding"], config["n_ui_layers"]
+    )
+    e_b = torch.cat([b_users, b_items])
+    parts, preferences = [], []
+    for name in raw:
+        features = normalise_features(raw[name], config["feature_normalization"])
+        gate = torch.sigmoid(affine(parameters, name, "gate_weight", "gate_bias", affine(parameters, name)))
+        c_items = parameters["item_embedding"] * gate
+        graph = knn_graph(features, config["knn_k"])
+        for _ in range(config["n_mm_layers"]):
+            c_items = graph @ c_items
+        parts.append(torch.cat([normalised_interactions(interactions) @ c_items, c_items]))
+        preferences.append(torch.sigmoid(affine(parameters, name, "preference_weight", "preference_bias", e_b)))
+    a = attention_weights(parts, *(parameters[f"attention.{name}"] for name in ("weight", "bias", "query")))
+    common = sum(a[:, m : m + 1] * c for m, c in enumerate(parts))
+    side = (sum(g * (c - common) for g, c in zip(preferences, parts)) + common) / (len(parts) + 1)
+    n = interactions.shape[0]
+    e = e_b + side
+
+    u, p, j = e[:n][users], e[n:][positives], e[n:][negatives]
+    out = {"bpr": bpr(u, p, j), "reg": l_reg(u, p, j, config["train_batch_size"])}
+    out["contrast"] = info_nce(side[n:][positives], b_items[positives], config["temperature"]) + info_nce(
+        side[:n][users], b_users[users], config["temperature"]
+    )
+    out["total"] = out["bpr"] + config["cl_weight"] * out["contrast"] + config["reg_weight"] * out["reg"]
+    out["E.users"], out["E.items"] = e[:n], e[n:]
     return out
 
 

@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include <dream/kernels/adam.cuh>
+#include <dream/kernels/balanced_row_sums.cuh>
 #include <dream/kernels/batch_similarity_loss.cuh>
 #include <dream/kernels/contrastive_alignment.cuh>
 #include <dream/kernels/cosine_distance.cuh>
@@ -13,15 +14,16 @@
 #include <dream/kernels/embedding_regulariser.cuh>
 #include <dream/kernels/entry.cuh>
 #include <dream/kernels/gated_modal_encoder.cuh>
-#include <dream/kernels/graph.cuh>
 #include <dream/kernels/knn.cuh>
 #include <dream/kernels/loss_sums.cuh>
 #include <dream/kernels/modal_fusion.cuh>
 #include <dream/kernels/moment_distance.cuh>
 #include <dream/kernels/ranking_loss.cuh>
 #include <dream/kernels/ranking_metrics.cuh>
+#include <dream/kernels/row_gather.cuh>
 #include <dream/kernels/row_groups.cuh>
 #include <dream/kernels/row_norm.cuh>
+#include <dream/kernels/row_sums.cuh>
 #include <dream/kernels/sampler.cuh>
 #include <dream/kernels/selection.cuh>
 #include <dream/kernels/top_k.cuh>
@@ -46,6 +48,12 @@ struct Watched {
 template struct Watched<kernels::AdvanceAdam<float>>;
 template struct Watched<kernels::AdamUpdate<float>>;
 template struct Watched<kernels::AdamUpdateFactored<float>>;
+
+// balanced_row_sums.cuh
+template struct Watched<kernels::BalancedRowSums<float>>;
+template struct Watched<kernels::BalancedRowSums<float, true>>;
+template struct Watched<kernels::AddCarries<float>>;
+template struct Watched<kernels::ListOffsets>;
 
 // batch_similarity_loss.cuh
 template struct Watched<kernels::GatherScaled<float>>;
@@ -85,16 +93,6 @@ template struct Watched<kernels::RegulariserBackward<float>>;
 template struct Watched<kernels::GateForward<float>>;
 template struct Watched<kernels::GateBackward<float>>;
 
-// graph.cuh
-template struct Watched<kernels::RowSums<float>>;
-template struct Watched<kernels::RowSums<float, true>>;
-template struct Watched<kernels::BalancedRowSums<float>>;
-template struct Watched<kernels::BalancedRowSums<float, true>>;
-template struct Watched<kernels::AddCarries<float>>;
-template struct Watched<kernels::ListOffsets>;
-template struct Watched<kernels::GatherRows<float>>;
-template struct Watched<kernels::ScatterGroups<float>>;
-
 // knn.cuh
 template struct Watched<kernels::InverseNorms<float>>;
 template struct Watched<kernels::detail::KnnSums<float>>;
@@ -127,6 +125,10 @@ template struct Watched<kernels::BprBackward<float>>;
 template struct Watched<kernels::detail::RankingPieces>;
 template struct Watched<kernels::detail::RankingMeans>;
 
+// row_gather.cuh
+template struct Watched<kernels::GatherRows<float>>;
+template struct Watched<kernels::ScatterGroups<float>>;
+
 // row_groups.cuh
 template struct Watched<kernels::ClearPlaces>;
 template struct Watched<kernels::PutBackPlaces>;
@@ -143,6 +145,10 @@ template struct Watched<kernels::NormaliseRows<float>>;
 template struct Watched<kernels::NormaliseRows<float, true>>;
 template struct Watched<kernels::NormaliseRowsBackward<float>>;
 template struct Watched<kernels::NormaliseRowsBackward<float, true>>;
+
+// row_sums.cuh
+template struct Watched<kernels::RowSums<float>>;
+template struct Watched<kernels::RowSums<float, true>>;
 
 // sampler.cuh
 template struct Watched<kernels::DrawPairs>;

@@ -6,8 +6,10 @@
 #include <vector>
 
 #include <dream/core/random.hpp>
-#include <dream/kernels/graph.cuh>
+#include <dream/kernels/graph_propagation.cuh>
+#include <dream/kernels/row_gather.cuh>
 #include <dream/kernels/row_groups.cuh>
+#include <dream/kernels/sparse_products.cuh>
 #include <dream/testing/kernel_check.hpp>
 
 #include "support/catch.hpp"

@@ -8,9 +8,11 @@
 #include <dream/kernels/adam.cuh>
 #include <dream/kernels/balanced_row_sums.cuh>
 #include <dream/kernels/batch_similarity_loss.cuh>
+#include <dream/kernels/column_sums.cuh>
 #include <dream/kernels/contrastive_alignment.cuh>
 #include <dream/kernels/cosine_distance.cuh>
 #include <dream/kernels/dense.cuh>
+#include <dream/kernels/dot_products.cuh>
 #include <dream/kernels/embedding_regulariser.cuh>
 #include <dream/kernels/entry.cuh>
 #include <dream/kernels/gated_modal_encoder.cuh>
@@ -61,6 +63,10 @@ template struct Watched<kernels::SampledTargetNorm<float>>;
 template struct Watched<kernels::SampledTargetNormFinish>;
 template struct Watched<kernels::CombineSimilarity<float>>;
 
+// column_sums.cuh
+template struct Watched<kernels::ColumnSumPieces<float>>;
+template struct Watched<kernels::ColumnSumFinish<float>>;
+
 // contrastive_alignment.cuh
 template struct Watched<kernels::InfoNceSums<float, false>>;
 template struct Watched<kernels::InfoNceSums<float, true>>;
@@ -80,8 +86,8 @@ template struct Watched<kernels::Fill<float>>;
 template struct Watched<kernels::Axpby<float>>;
 template struct Watched<kernels::MaskedAxpby<float>>;
 template struct Watched<kernels::AddToRows<float>>;
-template struct Watched<kernels::ColumnSumPieces<float>>;
-template struct Watched<kernels::ColumnSumFinish<float>>;
+
+// dot_products.cuh
 template struct Watched<kernels::DotPieces<float>>;
 template struct Watched<kernels::DotFinish>;
 

@@ -15,7 +15,7 @@
 
 #include <dream/core/view.hpp>
 #include <dream/kernels/collectives.cuh>
-#include <dream/kernels/dense.cuh>
+#include <dream/kernels/dot_products.cuh>
 #include <dream/kernels/elementwise.cuh>
 #include <dream/kernels/entry.cuh>
 #include <dream/kernels/row_team.cuh>

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include <dream/kernels/check_rows.cuh>
 #include <dream/kernels/graph_propagation.cuh>
 #include <dream/kernels/knn.cuh>
 #include <dream/kernels/ranking_metrics.cuh>

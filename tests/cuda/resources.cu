@@ -8,10 +8,12 @@
 #include <dream/kernels/adam.cuh>
 #include <dream/kernels/balanced_row_sums.cuh>
 #include <dream/kernels/batch_similarity_loss.cuh>
+#include <dream/kernels/check_rows.cuh>
 #include <dream/kernels/column_sums.cuh>
 #include <dream/kernels/contrastive_alignment.cuh>
 #include <dream/kernels/cosine_distance.cuh>
 #include <dream/kernels/dense.cuh>
+#include <dream/kernels/digit_sort.cuh>
 #include <dream/kernels/dot_products.cuh>
 #include <dream/kernels/embedding_regulariser.cuh>
 #include <dream/kernels/entry.cuh>
@@ -25,6 +27,7 @@
 #include <dream/kernels/row_gather.cuh>
 #include <dream/kernels/row_groups.cuh>
 #include <dream/kernels/row_norm.cuh>
+#include <dream/kernels/row_places.cuh>
 #include <dream/kernels/row_sums.cuh>
 #include <dream/kernels/sampler.cuh>
 #include <dream/kernels/selection.cuh>
@@ -63,6 +66,9 @@ template struct Watched<kernels::SampledTargetNorm<float>>;
 template struct Watched<kernels::SampledTargetNormFinish>;
 template struct Watched<kernels::CombineSimilarity<float>>;
 
+// check_rows.cuh
+template struct Watched<kernels::CheckRows>;
+
 // column_sums.cuh
 template struct Watched<kernels::ColumnSumPieces<float>>;
 template struct Watched<kernels::ColumnSumFinish<float>>;
@@ -86,6 +92,10 @@ template struct Watched<kernels::Fill<float>>;
 template struct Watched<kernels::Axpby<float>>;
 template struct Watched<kernels::MaskedAxpby<float>>;
 template struct Watched<kernels::AddToRows<float>>;
+
+// digit_sort.cuh
+template struct Watched<kernels::CountDigits>;
+template struct Watched<kernels::MoveByDigit>;
 
 // dot_products.cuh
 template struct Watched<kernels::DotPieces<float>>;
@@ -136,21 +146,20 @@ template struct Watched<kernels::GatherRows<float>>;
 template struct Watched<kernels::ScatterGroups<float>>;
 
 // row_groups.cuh
-template struct Watched<kernels::ClearPlaces>;
-template struct Watched<kernels::PutBackPlaces>;
 template struct Watched<kernels::BuildRowGroups<4>>;
 template struct Watched<kernels::BuildRowGroups<16>>;
-template struct Watched<kernels::CountDigits>;
-template struct Watched<kernels::MoveByDigit>;
 template struct Watched<kernels::CountGroups>;
 template struct Watched<kernels::WriteGroups>;
-template struct Watched<kernels::CheckRows>;
 
 // row_norm.cuh
 template struct Watched<kernels::NormaliseRows<float>>;
 template struct Watched<kernels::NormaliseRows<float, true>>;
 template struct Watched<kernels::NormaliseRowsBackward<float>>;
 template struct Watched<kernels::NormaliseRowsBackward<float, true>>;
+
+// row_places.cuh
+template struct Watched<kernels::ClearPlaces>;
+template struct Watched<kernels::PutBackPlaces>;
 
 // row_sums.cuh
 template struct Watched<kernels::RowSums<float>>;

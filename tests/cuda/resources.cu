@@ -10,7 +10,6 @@
 #include <dream/kernels/batch_similarity_loss.cuh>
 #include <dream/kernels/check_rows.cuh>
 #include <dream/kernels/column_sums.cuh>
-#include <dream/kernels/contrastive_alignment.cuh>
 #include <dream/kernels/cosine_distance.cuh>
 #include <dream/kernels/dense.cuh>
 #include <dream/kernels/digit_sort.cuh>
@@ -18,6 +17,8 @@
 #include <dream/kernels/embedding_regulariser.cuh>
 #include <dream/kernels/entry.cuh>
 #include <dream/kernels/gated_modal_encoder.cuh>
+#include <dream/kernels/info_nce_gradient.cuh>
+#include <dream/kernels/info_nce_sums.cuh>
 #include <dream/kernels/knn.cuh>
 #include <dream/kernels/loss_sums.cuh>
 #include <dream/kernels/modal_fusion.cuh>
@@ -73,17 +74,6 @@ template struct Watched<kernels::CheckRows>;
 template struct Watched<kernels::ColumnSumPieces<float>>;
 template struct Watched<kernels::ColumnSumFinish<float>>;
 
-// contrastive_alignment.cuh
-template struct Watched<kernels::InfoNceSums<float, false>>;
-template struct Watched<kernels::InfoNceSums<float, true>>;
-template struct Watched<kernels::InfoNceLogSums<float>>;
-template struct Watched<kernels::InfoNceLoss<float>>;
-template struct Watched<kernels::InfoNceGradient<float, false, false>>;
-template struct Watched<kernels::InfoNceGradient<float, false, true>>;
-template struct Watched<kernels::InfoNceGradient<float, true, false>>;
-template struct Watched<kernels::InfoNceGradient<float, true, true>>;
-template struct Watched<kernels::InfoNceAddParts<float>>;
-
 // cosine_distance.cuh
 template struct Watched<kernels::OneMinusMean<float>>;
 
@@ -108,6 +98,19 @@ template struct Watched<kernels::RegulariserBackward<float>>;
 // gated_modal_encoder.cuh
 template struct Watched<kernels::GateForward<float>>;
 template struct Watched<kernels::GateBackward<float>>;
+
+// info_nce_gradient.cuh
+template struct Watched<kernels::InfoNceGradient<float, false, false>>;
+template struct Watched<kernels::InfoNceGradient<float, false, true>>;
+template struct Watched<kernels::InfoNceGradient<float, true, false>>;
+template struct Watched<kernels::InfoNceGradient<float, true, true>>;
+template struct Watched<kernels::InfoNceAddParts<float>>;
+
+// info_nce_sums.cuh
+template struct Watched<kernels::InfoNceSums<float, false>>;
+template struct Watched<kernels::InfoNceSums<float, true>>;
+template struct Watched<kernels::InfoNceLogSums<float>>;
+template struct Watched<kernels::InfoNceLoss<float>>;
 
 // knn.cuh
 template struct Watched<kernels::InverseNorms<float>>;

@@ -32,7 +32,7 @@
 #include <dream/kernels/row_sums.cuh>
 #include <dream/kernels/sampler.cuh>
 #include <dream/kernels/selection.cuh>
-#include <dream/kernels/top_k.cuh>
+#include <dream/kernels/top_k_products.cuh>
 
 using namespace dream;
 using namespace dream::kernels;
@@ -176,5 +176,5 @@ template struct Watched<kernels::AdvanceBatch>;
 template struct Watched<kernels::TopKRows<float>>;
 template struct Watched<kernels::TopKRows<float, true>>;
 
-// top_k.cuh
+// top_k_products.cuh
 template struct Watched<kernels::TopKProducts<float>>;

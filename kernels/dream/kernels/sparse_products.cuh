@@ -12,6 +12,30 @@
 
 namespace dream::kernels {
 
+/// Y = alpha A S + beta Y, where column c of A is row places[c] of x, or a zero row where that is negative.
+template <class T>
+struct SpmmPlacesArguments {
+  T alpha = T{1};
+  CsrView<T> a;
+  VectorView<const index_t> places;  ///< without data: S is x
+  MatrixView<const T> x;
+  T beta = T{0};
+  MatrixView<T> y;
+  SpmmPlan plan;                 ///< of a
+  RowSumWorkspace<T> workspace;  ///< of row_sum_workspace
+};
+template <class Context, class T>
+void spmm_places(Context& context, const SpmmPlacesArguments<T>& p) {
+  RowSum<T> sum;
+  sum.a = p.a;
+  sum.x = p.x;
+  sum.places = p.places.data;
+  sum.scale = p.alpha;
+  sum.beta = p.beta;
+  sum.y = p.y;
+  detail::launch_row_sum(context, sum, p.plan, p.workspace);
+}
+
 /// Y = alpha A X + beta Y.
 template <class T>
 struct SpmmArguments {
@@ -25,13 +49,7 @@ struct SpmmArguments {
 };
 template <class Context, class T>
 void spmm(Context& context, const SpmmArguments<T>& p) {
-  RowSum<T> sum;
-  sum.a = p.a;
-  sum.x = p.x;
-  sum.scale = p.alpha;
-  sum.beta = p.beta;
-  sum.y = p.y;
-  detail::launch_row_sum(context, sum, p.plan, p.workspace);
+  spmm_places(context, SpmmPlacesArguments<T>{p.alpha, p.a, {}, p.x, p.beta, p.y, p.plan, p.workspace});
 }
 
 /// Y[k] = A[rows[k]] X.
@@ -50,30 +68,6 @@ void spmm_rows(Context& context, const SpmmRowsArguments<T>& p) {
   sum.a = p.a;
   sum.x = p.x;
   sum.rows = p.rows.data;
-  sum.y = p.y;
-  detail::launch_row_sum(context, sum, p.plan, p.workspace);
-}
-
-/// Y = alpha A S + beta Y, where column c of A is row places[c] of x, or a zero row where that is negative.
-template <class T>
-struct SpmmPlacesArguments {
-  T alpha = T{1};
-  CsrView<T> a;
-  VectorView<const index_t> places;
-  MatrixView<const T> x;
-  T beta = T{0};
-  MatrixView<T> y;
-  SpmmPlan plan;                 ///< of a
-  RowSumWorkspace<T> workspace;  ///< of row_sum_workspace
-};
-template <class Context, class T>
-void spmm_places(Context& context, const SpmmPlacesArguments<T>& p) {
-  RowSum<T> sum;
-  sum.a = p.a;
-  sum.x = p.x;
-  sum.places = p.places.data;
-  sum.scale = p.alpha;
-  sum.beta = p.beta;
   sum.y = p.y;
   detail::launch_row_sum(context, sum, p.plan, p.workspace);
 }

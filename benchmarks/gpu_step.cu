@@ -8,20 +8,18 @@
 // included. A step's time is that between events behind it and behind the step before; what the epoch waits for, which
 // is its first step and every 64th, is left out by the median.
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
-#include <map>
-#include <memory>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include <dream/cuda/cuda.cuh>
 #include <dream/dream.hpp>
 
+#include "one_shape.hpp"
+
 namespace {
 
-using namespace dream;
+using namespace dream_benchmarks;
 
 using Model = Dream<float, Cuda>;
 
@@ -36,48 +34,10 @@ struct Times {
   }
 };
 
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
 double used_mib() {
   std::size_t free = 0, total = 0;
   DREAM_CUDA_TRY(cudaMemGetInfo(&free, &total));
   return static_cast<double>(total - free) / (1 << 20);
-}
-
-/// The counts of the baby set, users and items drawn uniformly, split 8 : 1 : 1.
-Dataset random_interactions(std::uint64_t seed) {
-  Dataset data;
-  data.name = "random";
-  data.users.count = 19445;
-  data.items.count = 7050;
-  const RandomStream random{seed, RandomUse::synthetic, 0};
-  for (std::uint64_t k = 0; k < 160792; ++k) {
-    const RandomBlock block = random.block(k);
-    Pairs& split = k < 118551 ? data.train : k < 140233 ? data.valid : data.test;
-    split.user.push_back(static_cast<index_t>(to_below(block.low(), 19445)));
-    split.item.push_back(static_cast<index_t>(to_below(block.high(), 7050)));
-  }
-  return data;
-}
-
-/// Standard-normal features of these widths in place of the data's own.
-void add_features(Dataset& data, const std::string& widths, std::uint64_t seed) {
-  data.modalities.clear();
-  std::istringstream list(widths);
-  std::uint32_t m = 0;
-  for (std::string width; std::getline(list, width, ',');) {
-    Modality& modality = data.modalities.emplace_back();
-    modality.name = "generated" + std::to_string(m);
-    modality.rows = data.item_count();
-    modality.cols = static_cast<index_t>(std::stoi(width));
-    const std::int64_t size = std::int64_t{modality.rows} * modality.cols;
-    modality.values.resize(static_cast<std::size_t>(size));
-    modality.present.assign(static_cast<std::size_t>(modality.rows), 1);
-    const RandomStream random{seed, RandomUse::synthetic, ++m};
-#pragma omp parallel for
-    for (std::int64_t i = 0; i < size; ++i)
-      modality.values[static_cast<std::size_t>(i)] = static_cast<float>(random.normal(static_cast<std::uint64_t>(i)));
-  }
 }
 
 /// Seconds of `steps` or some more steps after a warm-up of as many as it takes to capture one.
@@ -105,24 +65,13 @@ Times step_times(Context<Cuda>& context, Trainer<Model>& trainer, int steps) {
   return Times(seconds);
 }
 
-int measure(std::map<std::string, std::string> given) {
-  const auto number = [&](const char* key, int otherwise) {
-    return given.count(key) ? std::stoi(given[key]) : otherwise;
-  };
-  const auto word = [&](const char* key, const char* otherwise) { return given.count(key) ? given[key] : otherwise; };
-  Dataset data = given.count("data") ? read_dataset(given["data"]) : random_interactions(999);
-  if (given.count("features") || data.modalities.empty()) add_features(data, word("features", "4096,384"), 999);
+void measure(const Arguments& given) {
+  std::string why;
+  DREAM_EXPECT(cuda_is_usable(&why), why);
+  Dataset data = given.has("data") ? read_dataset(given.word("data")) : random_interactions(999);
+  if (given.has("features") || data.modalities.empty()) add_features(data, given.word("features", "4096,384"), 999);
 
-  DreamOptions options;
-  options.embedding_size = number("dim", 64);
-  options.batch_size = number("batch", 2048);
-  options.train_features = given.count("trainable") > 0;
-  options.alignment.intra = Intra::moments;
-  options.alignment.inter_weight = std::stod(word("inter-weight", "0.01"));
-  options.alignment.intra_weight = 0.001;
-  options.s3_weight = options.s3_user_weight = 0.1;
-  options.data.user_graph = word("user-graph", "knn") == "none" ? UserGraph::none : UserGraph::knn;
-
+  const DreamOptions options = options_of(given);
   Context<Cpu> host;
   Context<Cuda> context;
   cudaDeviceProp properties{};
@@ -145,10 +94,10 @@ int measure(std::map<std::string, std::string> given) {
     fit.eval_step = fit.epochs;
     fit.replay_steps = replay;
     Trainer<Model> trainer(context, model, data, fit);
-    steps.push_back(step_times(context, trainer, number("steps", 100)));
+    steps.push_back(step_times(context, trainer, given.number("steps", 100)));
     if (!replay) continue;
     with_training = used_mib();  // the context keeps what it ever took
-    for (int r = 0; r < number("evaluations", 5) + 1; ++r) {
+    for (int r = 0; r < given.number("evaluations", 5) + 1; ++r) {
       const double begun = now();
       recall = trainer.evaluate(Split::valid).at("recall@20");
       if (r > 0) evaluation.push_back(now() - begun);
@@ -165,30 +114,8 @@ int measure(std::map<std::string, std::string> given) {
       properties.name, data.user_count(), data.item_count(), static_cast<long long>(data.train.size()),
       options.train_features ? "true" : "false", graphs, steps[0].median, steps[0].least, steps[1].median,
       steps[1].least, ranked.median, ranked.least, recall, before, with_data, with_training, with_training - before);
-  return 0;
 }
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  std::map<std::string, std::string> given;
-  for (int i = 1; i < argc; ++i) {
-    std::string key = argv[i];
-    if (key.rfind("--", 0) != 0) {
-      std::fprintf(stderr, "gpu_step: unknown argument '%s'\n", argv[i]);
-      return 2;
-    }
-    key.erase(0, 2);
-    given[key] = key == "trainable" || i + 1 == argc ? "1" : argv[++i];
-  }
-  if (std::string why; !cuda_is_usable(&why)) {
-    std::fprintf(stderr, "gpu_step: %s\n", why.c_str());
-    return 1;
-  }
-  try {
-    return measure(std::move(given));
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "gpu_step: error: %s\n", e.what());
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return run_program("gpu_step", argc, argv, {"trainable"}, measure); }

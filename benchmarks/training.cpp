@@ -10,19 +10,18 @@
 // place of the data's own. --epoch trains a whole epoch after the measured steps.
 #include <sys/resource.h>
 
-#include <chrono>
+#include <algorithm>
 #include <cstdio>
-#include <map>
-#include <sstream>
 #include <string>
+#include <vector>
 
 #include <dream/dream.hpp>
 
+#include "one_shape.hpp"
+
 namespace {
 
-using namespace dream;
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+using namespace dream_benchmarks;
 
 double processor_seconds() {
   rusage usage{};
@@ -49,32 +48,6 @@ double median(std::vector<double> v) {
   return v[v.size() / 2];
 }
 
-/// The counts of the baby set, users and items drawn uniformly, split 8 : 1 : 1.
-Dataset random_interactions(std::uint64_t seed) {
-  Dataset data;
-  data.name = "random";
-  data.users.count = 19445;
-  data.items.count = 7050;
-  const RandomStream random{seed, RandomUse::synthetic, 0};
-  for (std::uint64_t k = 0; k < 160792; ++k) {
-    const RandomBlock block = random.block(k);
-    const index_t user = static_cast<index_t>(to_below(block.low(), 19445));
-    const index_t item = static_cast<index_t>(to_below(block.high(), 7050));
-    Pairs& split = k < 118551 ? data.train : k < 140233 ? data.valid : data.test;
-    split.user.push_back(user);
-    split.item.push_back(item);
-  }
-  return data;
-}
-
-/// Whole numbers between commas.
-std::vector<std::int64_t> numbers(const std::string& text) {
-  std::istringstream list(text);
-  std::vector<std::int64_t> all;
-  for (std::string word; std::getline(list, word, ',');) all.push_back(std::stoll(word));
-  return all;
-}
-
 Dataset synthetic(const std::string& text) {
   const std::vector<std::int64_t> counts = numbers(text);
   DREAM_EXPECT(counts.size() == 3, "--synthetic takes USERS,ITEMS,INTERACTIONS, not '", text, "'");
@@ -84,49 +57,19 @@ Dataset synthetic(const std::string& text) {
                          .modalities = {{"image", 128}, {"text", 128}}});
 }
 
-void add_features(Dataset& data, const std::string& widths, std::uint64_t seed) {
-  data.modalities.clear();
-  std::uint32_t m = 0;
-  for (const std::int64_t width : numbers(widths)) {
-    Modality& modality = data.modalities.emplace_back();
-    modality.name = "generated" + std::to_string(m);
-    modality.rows = data.item_count();
-    modality.cols = static_cast<index_t>(width);
-    const std::int64_t size = std::int64_t{modality.rows} * modality.cols;
-    modality.values.resize(static_cast<std::size_t>(size));
-    modality.present.assign(static_cast<std::size_t>(modality.rows), 1);
-    const RandomStream random{seed, RandomUse::synthetic, ++m};
-#pragma omp parallel for
-    for (std::int64_t i = 0; i < size; ++i)
-      modality.values[static_cast<std::size_t>(i)] = static_cast<float>(random.normal(static_cast<std::uint64_t>(i)));
-  }
-}
-
-int measure(std::map<std::string, std::string> given) {
-  const auto number = [&](const char* key, int otherwise) {
-    return given.count(key) ? std::stoi(given[key]) : otherwise;
-  };
-  Context<Cpu> context(number("threads", 2));
-  const auto word = [&](const char* key, const char* otherwise) { return given.count(key) ? given[key] : otherwise; };
+void measure(const Arguments& given) {
+  Context<Cpu> context(given.number("threads", 2));
   Dataset data;
   const double reading = seconds_of([&] {
-    data = given.count("data")        ? read_dataset(given["data"])
-           : given.count("synthetic") ? synthetic(given["synthetic"])
-                                      : random_interactions(999);
+    data = given.has("data")        ? read_dataset(given.word("data"))
+           : given.has("synthetic") ? synthetic(given.word("synthetic"))
+                                    : random_interactions(999);
   });
-  if (given.count("features")) add_features(data, given["features"], 999);
+  if (given.has("features")) add_features(data, given.word("features"), 999);
   DREAM_EXPECT(!data.modalities.empty(), "the data has no features; give --features 4096,384");
 
-  DreamOptions options;
-  options.embedding_size = number("dim", 64);
-  options.batch_size = number("batch", 2048);
-  options.train_features = given.count("trainable") > 0;
-  options.alignment.intra = Intra::moments;
-  options.alignment.inter_weight = std::stod(word("inter-weight", "0.01"));
-  options.alignment.intra_weight = 0.001;
-  options.s3_weight = options.s3_user_weight = 0.1;
-  options.data.user_graph = word("user-graph", "knn") == "none" ? UserGraph::none : UserGraph::knn;
-  options.data.knn_method = word("knn", "exact") == "approximate" ? KnnMethod::approximate : KnnMethod::exact;
+  DreamOptions options = options_of(given);
+  options.data.knn_method = given.word("knn", "exact") == "approximate" ? KnnMethod::approximate : KnnMethod::exact;
 
   double used = processor_seconds();
   ModelData<float, Cpu> prepared;
@@ -147,7 +90,7 @@ int measure(std::map<std::string, std::string> given) {
                                    negatives.data());
     }));
 
-  const int warmup = 3, steps = number("steps", 20);
+  const int warmup = 3, steps = given.number("steps", 20);
   const std::int64_t full = std::max<std::int64_t>(1, trainer.sampler().size() / options.batch_size);
   std::vector<double> times;
   for (int s = 0; s < warmup + steps; ++s) {
@@ -157,13 +100,13 @@ int measure(std::map<std::string, std::string> given) {
     if (s >= warmup) times.push_back(taken);
   }
   const double step_processor = (processor_seconds() - used) / steps;
-  const double epoch = given.count("epoch") ? trainer.run_epoch().train_seconds : 0;
+  const double epoch = given.has("epoch") ? trainer.run_epoch().train_seconds : 0;
   const double peak_training = peak_mib();
 
   std::vector<double> evaluation;
   double recall = 0;
   used = processor_seconds();
-  const int evaluations = number("evaluations", 3);
+  const int evaluations = given.number("evaluations", 3);
   for (int r = 0; r < evaluations; ++r)
     evaluation.push_back(seconds_of([&] {
       const auto vectors = trainer.represent();
@@ -186,26 +129,8 @@ int measure(std::map<std::string, std::string> given) {
       peak_graphs, median(sampling), median(times), *std::min_element(times.begin(), times.end()), step_processor,
       peak_training, median(evaluation), *std::min_element(evaluation.begin(), evaluation.end()), evaluation_processor,
       recall, peak_mib());
-  return 0;
 }
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  std::map<std::string, std::string> given;
-  for (int i = 1; i < argc; ++i) {
-    std::string key = argv[i];
-    if (key.rfind("--", 0) != 0) {
-      std::fprintf(stderr, "training: unknown argument '%s'\n", argv[i]);
-      return 2;
-    }
-    key.erase(0, 2);
-    given[key] = key == "trainable" || key == "epoch" || i + 1 == argc ? "1" : argv[++i];
-  }
-  try {
-    return measure(std::move(given));
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "training: error: %s\n", e.what());
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return run_program("training", argc, argv, {"trainable", "epoch"}, measure); }

@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-#include <dream/kernels/dense.cuh>
+#include <dream/kernels/column_sums.cuh>
 #include <dream/kernels/gated_modal_encoder.cuh>
 #include <dream/kernels/modal_fusion.cuh>
 #include <dream/kernels/ranking_loss.cuh>

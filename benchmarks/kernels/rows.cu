@@ -6,9 +6,10 @@
 #include <string>
 #include <vector>
 
-#include <dream/kernels/graph.cuh>
+#include <dream/kernels/row_gather.cuh>
 #include <dream/kernels/row_groups.cuh>
 #include <dream/kernels/sampler.cuh>
+#include <dream/kernels/spmm_plan.cuh>
 #include <dream/train/sampler.hpp>
 
 #include "cases.cuh"

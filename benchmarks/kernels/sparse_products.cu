@@ -5,7 +5,8 @@
 #include <string>
 #include <utility>
 
-#include <dream/kernels/graph.cuh>
+#include <dream/kernels/sparse_products.cuh>
+#include <dream/kernels/spmm_plan.cuh>
 
 #include "cases.cuh"
 #include "graphs.cuh"

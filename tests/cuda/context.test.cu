@@ -14,15 +14,11 @@
 #include <dream/cuda/launch_graph.cuh>
 #include <dream/kernels/entry.cuh>
 
+#include "cuda/needs_gpu.cuh"
 #include "support/catch.hpp"
 
 using namespace dream;
 using namespace dream::kernels;
-
-#define NEEDS_GPU()                                              \
-  do {                                                           \
-    if (std::string why; !cuda_is_usable(&why)) DREAM_SKIP(why); \
-  } while (false)
 
 namespace {
 

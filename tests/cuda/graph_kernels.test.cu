@@ -6,11 +6,15 @@
 #include <string>
 #include <vector>
 
-#include <dream/kernels/graph.cuh>
+#include <dream/kernels/check_rows.cuh>
+#include <dream/kernels/graph_propagation.cuh>
 #include <dream/kernels/knn.cuh>
 #include <dream/kernels/ranking_metrics.cuh>
+#include <dream/kernels/row_gather.cuh>
 #include <dream/kernels/row_groups.cuh>
 #include <dream/kernels/sampler.cuh>
+#include <dream/kernels/sparse_products.cuh>
+#include <dream/kernels/spmm_plan.cuh>
 #include <dream/kernels/top_k.cuh>
 
 #include "cuda/on_both.cuh"

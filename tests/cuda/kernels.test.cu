@@ -5,9 +5,11 @@
 
 #include <dream/kernels/adam.cuh>
 #include <dream/kernels/batch_similarity_loss.cuh>
+#include <dream/kernels/column_sums.cuh>
 #include <dream/kernels/contrastive_alignment.cuh>
 #include <dream/kernels/cosine_distance.cuh>
 #include <dream/kernels/dense.cuh>
+#include <dream/kernels/dot_products.cuh>
 #include <dream/kernels/embedding_regulariser.cuh>
 #include <dream/kernels/gated_modal_encoder.cuh>
 #include <dream/kernels/loss_sums.cuh>

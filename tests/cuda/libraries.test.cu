@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <limits>
 #include <span>
-#include <string>
 #include <vector>
 
 #include <dream/backend/matrix.hpp>
@@ -13,15 +12,11 @@
 #include <dream/cuda/launch_graph.cuh>
 #include <dream/cuda/libraries.cuh>
 
+#include "cuda/needs_gpu.cuh"
 #include "support/catch.hpp"
 
 using namespace dream;
 using namespace dream::kernels;
-
-#define NEEDS_GPU()                                              \
-  do {                                                           \
-    if (std::string why; !cuda_is_usable(&why)) DREAM_SKIP(why); \
-  } while (false)
 
 namespace {
 

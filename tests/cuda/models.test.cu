@@ -1,8 +1,6 @@
 // Whole models trained on a GPU, against the same models on the host.
-#include <cmath>
 #include <cstdint>
 #include <span>
-#include <string>
 #include <type_traits>
 #include <vector>
 
@@ -11,14 +9,12 @@
 #include <dream/models/dream.hpp>
 #include <dream/train/fit.hpp>
 
+#include "cuda/needs_gpu.cuh"
 #include "support/catch.hpp"
+#include "support/differences.hpp"
 
 using namespace dream;
-
-#define NEEDS_GPU()                                              \
-  do {                                                           \
-    if (std::string why; !cuda_is_usable(&why)) DREAM_SKIP(why); \
-  } while (false)
+using namespace dream_test;
 
 namespace {
 
@@ -70,16 +66,6 @@ Run train(const Dataset& dataset, DreamOptions options, bool replay = true) {
   for (auto& large : model.large_parameters()) keep(large.value.data(), large.value.size());
   run.recall = trainer.evaluate(Split::valid).at("recall@20");
   return run;
-}
-
-double worst(const std::vector<double>& a, const std::vector<double>& b) {
-  REQUIRE(a.size() == b.size());
-  double most = 0;
-  for (std::size_t k = 0; k < a.size(); ++k) {
-    const double difference = std::abs(a[k] - b[k]) / std::max(1.0, std::abs(b[k]));
-    most = difference <= most ? most : difference;  // NaN counts
-  }
-  return most;
 }
 
 }  // namespace

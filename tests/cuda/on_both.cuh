@@ -12,7 +12,6 @@
 #include <functional>
 #include <limits>
 #include <span>
-#include <string>
 #include <type_traits>
 #include <vector>
 
@@ -21,12 +20,8 @@
 #include <dream/cuda/cuda.cuh>
 #include <dream/testing/emulated.hpp>
 
+#include "cuda/needs_gpu.cuh"
 #include "support/catch.hpp"
-
-#define NEEDS_GPU()                                                     \
-  do {                                                                  \
-    if (std::string why; !dream::cuda_is_usable(&why)) DREAM_SKIP(why); \
-  } while (false)
 
 namespace dream_test {
 

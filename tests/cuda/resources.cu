@@ -6,25 +6,33 @@
 #include <type_traits>
 
 #include <dream/kernels/adam.cuh>
+#include <dream/kernels/balanced_row_sums.cuh>
 #include <dream/kernels/batch_similarity_loss.cuh>
-#include <dream/kernels/contrastive_alignment.cuh>
+#include <dream/kernels/check_rows.cuh>
+#include <dream/kernels/column_sums.cuh>
 #include <dream/kernels/cosine_distance.cuh>
 #include <dream/kernels/dense.cuh>
+#include <dream/kernels/digit_sort.cuh>
+#include <dream/kernels/dot_products.cuh>
 #include <dream/kernels/embedding_regulariser.cuh>
 #include <dream/kernels/entry.cuh>
 #include <dream/kernels/gated_modal_encoder.cuh>
-#include <dream/kernels/graph.cuh>
+#include <dream/kernels/info_nce_gradient.cuh>
+#include <dream/kernels/info_nce_sums.cuh>
 #include <dream/kernels/knn.cuh>
 #include <dream/kernels/loss_sums.cuh>
 #include <dream/kernels/modal_fusion.cuh>
 #include <dream/kernels/moment_distance.cuh>
 #include <dream/kernels/ranking_loss.cuh>
 #include <dream/kernels/ranking_metrics.cuh>
+#include <dream/kernels/row_gather.cuh>
 #include <dream/kernels/row_groups.cuh>
 #include <dream/kernels/row_norm.cuh>
+#include <dream/kernels/row_places.cuh>
+#include <dream/kernels/row_sums.cuh>
 #include <dream/kernels/sampler.cuh>
 #include <dream/kernels/selection.cuh>
-#include <dream/kernels/top_k.cuh>
+#include <dream/kernels/top_k_products.cuh>
 
 using namespace dream;
 using namespace dream::kernels;
@@ -47,22 +55,24 @@ template struct Watched<kernels::AdvanceAdam<float>>;
 template struct Watched<kernels::AdamUpdate<float>>;
 template struct Watched<kernels::AdamUpdateFactored<float>>;
 
+// balanced_row_sums.cuh
+template struct Watched<kernels::BalancedRowSums<float>>;
+template struct Watched<kernels::BalancedRowSums<float, true>>;
+template struct Watched<kernels::AddCarries<float>>;
+template struct Watched<kernels::ListOffsets>;
+
 // batch_similarity_loss.cuh
 template struct Watched<kernels::GatherFeatures<float>>;
 template struct Watched<kernels::SampledTargetNorm<float>>;
 template struct Watched<kernels::SampledTargetNormFinish>;
 template struct Watched<kernels::CombineSimilarity<float>>;
 
-// contrastive_alignment.cuh
-template struct Watched<kernels::InfoNceSums<float, false>>;
-template struct Watched<kernels::InfoNceSums<float, true>>;
-template struct Watched<kernels::InfoNceLogSums<float>>;
-template struct Watched<kernels::InfoNceLoss<float>>;
-template struct Watched<kernels::InfoNceGradient<float, false, false>>;
-template struct Watched<kernels::InfoNceGradient<float, false, true>>;
-template struct Watched<kernels::InfoNceGradient<float, true, false>>;
-template struct Watched<kernels::InfoNceGradient<float, true, true>>;
-template struct Watched<kernels::InfoNceAddParts<float>>;
+// check_rows.cuh
+template struct Watched<kernels::CheckRows>;
+
+// column_sums.cuh
+template struct Watched<kernels::ColumnSumPieces<float>>;
+template struct Watched<kernels::ColumnSumFinish<float>>;
 
 // cosine_distance.cuh
 template struct Watched<kernels::OneMinusMean<float>>;
@@ -72,8 +82,12 @@ template struct Watched<kernels::Fill<float>>;
 template struct Watched<kernels::Axpby<float>>;
 template struct Watched<kernels::MaskedAxpby<float>>;
 template struct Watched<kernels::AddToRows<float>>;
-template struct Watched<kernels::ColumnSumPieces<float>>;
-template struct Watched<kernels::ColumnSumFinish<float>>;
+
+// digit_sort.cuh
+template struct Watched<kernels::CountDigits>;
+template struct Watched<kernels::MoveByDigit>;
+
+// dot_products.cuh
 template struct Watched<kernels::DotPieces<float>>;
 template struct Watched<kernels::DotFinish>;
 
@@ -85,15 +99,18 @@ template struct Watched<kernels::RegulariserBackward<float>>;
 template struct Watched<kernels::GateForward<float>>;
 template struct Watched<kernels::GateBackward<float>>;
 
-// graph.cuh
-template struct Watched<kernels::RowSums<float>>;
-template struct Watched<kernels::RowSums<float, true>>;
-template struct Watched<kernels::BalancedRowSums<float>>;
-template struct Watched<kernels::BalancedRowSums<float, true>>;
-template struct Watched<kernels::AddCarries<float>>;
-template struct Watched<kernels::ListOffsets>;
-template struct Watched<kernels::GatherRows<float>>;
-template struct Watched<kernels::ScatterGroups<float>>;
+// info_nce_gradient.cuh
+template struct Watched<kernels::InfoNceGradient<float, false, false>>;
+template struct Watched<kernels::InfoNceGradient<float, false, true>>;
+template struct Watched<kernels::InfoNceGradient<float, true, false>>;
+template struct Watched<kernels::InfoNceGradient<float, true, true>>;
+template struct Watched<kernels::InfoNceAddParts<float>>;
+
+// info_nce_sums.cuh
+template struct Watched<kernels::InfoNceSums<float, false>>;
+template struct Watched<kernels::InfoNceSums<float, true>>;
+template struct Watched<kernels::InfoNceLogSums<float>>;
+template struct Watched<kernels::InfoNceLoss<float>>;
 
 // knn.cuh
 template struct Watched<kernels::InverseNorms<float>>;
@@ -128,22 +145,29 @@ template struct Watched<kernels::BprBackward<float>>;
 template struct Watched<kernels::detail::RankingPieces>;
 template struct Watched<kernels::detail::RankingMeans>;
 
+// row_gather.cuh
+template struct Watched<kernels::GatherRows<float>>;
+template struct Watched<kernels::ScatterGroups<float>>;
+
 // row_groups.cuh
-template struct Watched<kernels::ClearPlaces>;
-template struct Watched<kernels::PutBackPlaces>;
 template struct Watched<kernels::BuildRowGroups<4>>;
 template struct Watched<kernels::BuildRowGroups<16>>;
-template struct Watched<kernels::CountDigits>;
-template struct Watched<kernels::MoveByDigit>;
 template struct Watched<kernels::CountGroups>;
 template struct Watched<kernels::WriteGroups>;
-template struct Watched<kernels::CheckRows>;
 
 // row_norm.cuh
 template struct Watched<kernels::NormaliseRows<float>>;
 template struct Watched<kernels::NormaliseRows<float, true>>;
 template struct Watched<kernels::NormaliseRowsBackward<float>>;
 template struct Watched<kernels::NormaliseRowsBackward<float, true>>;
+
+// row_places.cuh
+template struct Watched<kernels::ClearPlaces>;
+template struct Watched<kernels::PutBackPlaces>;
+
+// row_sums.cuh
+template struct Watched<kernels::RowSums<float>>;
+template struct Watched<kernels::RowSums<float, true>>;
 
 // sampler.cuh
 template struct Watched<kernels::DrawPairs>;
@@ -153,5 +177,5 @@ template struct Watched<kernels::AdvanceBatch>;
 template struct Watched<kernels::TopKRows<float>>;
 template struct Watched<kernels::TopKRows<float, true>>;
 
-// top_k.cuh
+// top_k_products.cuh
 template struct Watched<kernels::TopKProducts<float>>;

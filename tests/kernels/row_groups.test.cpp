@@ -5,6 +5,7 @@
 #include <vector>
 
 #include <dream/core/random.hpp>
+#include <dream/kernels/check_rows.cuh>
 #include <dream/kernels/row_groups.cuh>
 #include <dream/testing/kernel_check.hpp>
 

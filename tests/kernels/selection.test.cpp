@@ -9,6 +9,7 @@
 #include <dream/testing/kernel_check.hpp>
 
 #include "support/catch.hpp"
+#include "support/kernel_runs.hpp"
 
 using namespace dream;
 using namespace dream::kernels;
@@ -70,14 +71,7 @@ Lists<T> lists_by_tiles(MatrixView<const T> x, index_t k, index_t tile_cols, boo
                      .fresh = t == 0});
     }
   };
-  if (check) {
-    REQUIRE(check_kernels(run).text() == "");
-  } else {
-    Context<Emulated> context;
-    KernelBuffers buffers(context.options());
-    run(context, buffers);
-    buffers.write_back();
-  }
+  dream_test::run_kernels(run, check);
   return out;
 }
 

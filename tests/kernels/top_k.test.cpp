@@ -11,6 +11,7 @@
 #include <dream/testing/kernel_check.hpp>
 
 #include "support/catch.hpp"
+#include "support/kernel_runs.hpp"
 
 using namespace dream;
 using namespace dream::kernels;
@@ -135,14 +136,7 @@ Lists<T> by_kernels(const Case<T>& c, index_t k, index_t splits = 0, bool check 
     context.set_written(use.written());
     top_k(context, used);
   };
-  if (check) {
-    REQUIRE(check_kernels(run).text() == "");
-  } else {
-    Context<Emulated> context;
-    KernelBuffers buffers(context.options());
-    run(context, buffers);
-    buffers.write_back();
-  }
+  dream_test::run_kernels(run, check);
   return out;
 }
 

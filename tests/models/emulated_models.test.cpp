@@ -1,5 +1,4 @@
 // Whole models on their kernels, against the same models on the host.
-#include <cmath>
 #include <functional>
 #include <string>
 #include <vector>
@@ -14,8 +13,10 @@
 #include <dream/train/sampler.hpp>
 
 #include "support/catch.hpp"
+#include "support/differences.hpp"
 
 using namespace dream;
+using namespace dream_test;
 
 namespace {
 
@@ -55,16 +56,6 @@ struct Trained {
     for (auto& large : model.large_parameters()) keep(large.value.view());
   }
 };
-
-double worst(const std::vector<double>& a, const std::vector<double>& b) {
-  REQUIRE(a.size() == b.size());
-  double most = 0;
-  for (std::size_t k = 0; k < a.size(); ++k) {
-    const double difference = std::abs(a[k] - b[k]) / std::max(1.0, std::abs(b[k]));
-    most = difference <= most ? most : difference;  // NaN counts
-  }
-  return most;
-}
 
 Dataset small_world() {
   SyntheticOptions world{.users = 60, .items = 45, .interactions = 500, .modalities = {{"image", 12}, {"text", 7}}};

@@ -34,6 +34,14 @@ inline constexpr MatrixShape matrix_shapes[] = {
     {33, 1}, {5, 100}, {33, 128}, {9, 256}, {3, 1024}, {3, 1030}, {2, 4096}, {1, 4099}, {300, 1},
 };
 
+/// f(shape, layout of inputs, layout of outputs, turn) for all shapes, with layouts that meet each other by turns.
+template <class F>
+void for_all_shapes(F&& f) {
+  int turn = 0;
+  for (const MatrixShape& shape : matrix_shapes)
+    for (int k = 0; k < 2; ++k, ++turn) f(shape, layouts[turn % 4], layouts[(turn / 4 + turn) % 4], turn);
+}
+
 template <class T>
 class KernelMatrix {
  public:

@@ -11,7 +11,9 @@
 #include <dream/backend/gemm.hpp>
 #include <dream/backend/matrix.hpp>
 #include <dream/backend/row_norm.hpp>
+#include <dream/kernels/column_sums.cuh>
 #include <dream/kernels/dense.cuh>
+#include <dream/kernels/dot_products.cuh>
 #include <dream/kernels/row_norm.cuh>
 
 namespace dream {

@@ -212,14 +212,25 @@ void gemm_block(Context<Cpu>& context, index_t m, index_t n, index_t k, T alpha,
 
 }  // namespace cpu
 
-/// C = alpha op(A) op(B) + beta C. C is not read when beta is 0 and must not overlap A or B.
+/// The sizes of a product: C is m x n, a sum of k terms.
+struct ProductSizes {
+  index_t m, n, k;
+};
+/// Those of C = op(A) op(B). Shapes that do not fit are an error.
 template <class T>
-void gemm(Context<Cpu>& context, Op op_a, Op op_b, T alpha, MatrixView<const T> a, MatrixView<const T> b, T beta,
-          MatrixView<T> c) {
+ProductSizes expect_product_shapes(Op op_a, Op op_b, MatrixView<const T> a, MatrixView<const T> b, MatrixView<T> c) {
   const index_t m = op_a == Op::none ? a.rows : a.cols, k = op_a == Op::none ? a.cols : a.rows;
   const index_t kb = op_b == Op::none ? b.rows : b.cols, n = op_b == Op::none ? b.cols : b.rows;
   DREAM_EXPECT(k == kb && c.rows == m && c.cols == n, "gemm: op(A) is ", m, " x ", k, ", op(B) is ", kb, " x ", n,
                ", C is ", shape(c));
+  return {m, n, k};
+}
+
+/// C = alpha op(A) op(B) + beta C. C is not read when beta is 0 and must not overlap A or B.
+template <class T>
+void gemm(Context<Cpu>& context, Op op_a, Op op_b, T alpha, MatrixView<const T> a, MatrixView<const T> b, T beta,
+          MatrixView<T> c) {
+  const auto [m, n, k] = expect_product_shapes(op_a, op_b, a, b, c);
   const cpu::Strided<T> as =
       op_a == Op::none ? cpu::Strided<T>{a.data, a.stride, 1} : cpu::Strided<T>{a.data, 1, a.stride};
   const cpu::Strided<T> bs =

@@ -12,7 +12,7 @@
 #include <dream/backend/context.hpp>
 #include <dream/core/view.hpp>
 #include <dream/kernels/dense.cuh>
-#include <dream/kernels/graph.cuh>
+#include <dream/kernels/spmm_plan.cuh>
 
 namespace dream {
 

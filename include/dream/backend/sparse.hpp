@@ -10,8 +10,10 @@
 
 #include <dream/backend/gemm.hpp>
 #include <dream/backend/matrix.hpp>
-#include <dream/kernels/graph.cuh>
+#include <dream/kernels/row_gather.cuh>
 #include <dream/kernels/row_groups.cuh>
+#include <dream/kernels/sparse_products.cuh>
+#include <dream/kernels/spmm_plan.cuh>
 
 #if defined(__CUDACC__)  // hands the pragmas for GCC on, but warns of them
 #pragma nv_diagnostic push

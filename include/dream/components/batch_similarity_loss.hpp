@@ -16,6 +16,7 @@
 #include <dream/backend/features.hpp>
 #include <dream/core/random.hpp>
 #include <dream/kernels/batch_similarity_loss.cuh>
+#include <dream/kernels/dot_products.cuh>
 #include <dream/ops/dense.hpp>
 
 namespace dream {

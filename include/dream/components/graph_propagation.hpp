@@ -9,6 +9,8 @@
 
 #include <vector>
 
+#include <dream/kernels/graph_propagation.cuh>
+#include <dream/kernels/spmm_plan.cuh>
 #include <dream/ops/graph.hpp>
 
 namespace dream {
@@ -179,20 +181,10 @@ template <class T, KernelBackend B>
 void propagated_gradient(Context<B>& context, int layers, const Csr<T, B>& graph, VectorView<const index_t> places,
                          MatrixView<const T> sums, VectorView<const index_t> other_places,
                          MatrixView<const T> other_sums, MatrixView<const T> h, T scale, T beta, MatrixView<T> out) {
-  kernels::PropagatedGradientArguments<T> a;
-  a.layers = layers;
-  a.graph = graph.view();
-  a.places = places;
-  a.sums = sums;
-  a.other_places = other_places;
-  a.other_sums = other_sums;
-  a.h = h;
-  a.scale = scale;
-  a.beta = beta;
-  a.out = out;
-  a.plan = graph.plan;
-  a.workspace = row_sum_scratch<T>(context, kernels::row_sum_workspace(graph.plan, out.cols));
-  kernels::propagated_gradient(context, a);
+  kernels::propagated_gradient(
+      context, kernels::PropagatedGradientArguments<T>{
+                   layers, graph.view(), places, sums, other_places, other_sums, h, scale, beta, out, graph.plan,
+                   row_sum_scratch<T>(context, kernels::row_sum_workspace(graph.plan, out.cols))});
 }
 
 }  // namespace dream

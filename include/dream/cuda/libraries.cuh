@@ -68,10 +68,7 @@ void scale(Context<Cuda>& context, T beta, MatrixView<T> c) {
 template <CudaReal T>
 void gemm(Context<Cuda>& context, Op op_a, Op op_b, T alpha, MatrixView<const T> a, MatrixView<const T> b, T beta,
           MatrixView<T> c) {
-  const index_t m = op_a == Op::none ? a.rows : a.cols, k = op_a == Op::none ? a.cols : a.rows;
-  const index_t kb = op_b == Op::none ? b.rows : b.cols, n = op_b == Op::none ? b.cols : b.rows;
-  DREAM_EXPECT(k == kb && c.rows == m && c.cols == n, "gemm: op(A) is ", m, " x ", k, ", op(B) is ", kb, " x ", n,
-               ", C is ", shape(c));
+  const auto [m, n, k] = expect_product_shapes(op_a, op_b, a, b, c);
   if (c.empty()) return;
   if (k == 0) return detail::scale(context, beta, c);
   const auto op = [](Op o) { return o == Op::none ? CUBLAS_OP_N : CUBLAS_OP_T; };

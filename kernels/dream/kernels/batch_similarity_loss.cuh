@@ -13,7 +13,7 @@
 //   GatherFeatures         C, or some rows of it, from features and inverse norms (features.cuh): 8 bytes a float
 //   sampled_target_norm    |C C^T|^2: the diagonal exactly, the rest from 1024 random pairs, the same as on the host.
 //                          A warp a pair, read from the raw rows: 8 bytes a feature and pair, 33 MB at d_m = 4096
-//   combine_similarity     |A^T A|^2 and |C^T A|^2 (dot_products of dense.cuh), then loss and slope on the device
+//   combine_similarity     |A^T A|^2 and |C^T A|^2 (dot_products.cuh), then loss and slope on the device
 //
 // The exact |C C^T|^2 is dot_products over strips of a product, which add up with beta 1. The gradient is scaled by the
 // slope with Axpby (dense.cuh) in its place. All sums are in double and in a fixed order.
@@ -25,7 +25,7 @@
 #include <dream/core/random.hpp>
 #include <dream/core/view.hpp>
 #include <dream/kernels/collectives.cuh>
-#include <dream/kernels/dense.cuh>
+#include <dream/kernels/dot_products.cuh>
 #include <dream/kernels/elementwise.cuh>
 #include <dream/kernels/entry.cuh>
 #include <dream/kernels/features.cuh>

@@ -1,5 +1,5 @@
 // Intra-alignment, reading `pairs`: L = 1 - (1/b) sum_a x_a . y_a on rows of length 1 (or 0). The sum is dot_products
-// (dense.cuh); the gradients are those of the row normalisation, dx_a = -y_a / b before it.
+// (dot_products.cuh); the gradients are those of the row normalisation, dx_a = -y_a / b before it.
 #pragma once
 
 #include <dream/core/view.hpp>

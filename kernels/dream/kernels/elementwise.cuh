@@ -8,10 +8,10 @@
 #pragma once
 
 #include <cstdint>
-#include <type_traits>
 
 #include <dream/core/view.hpp>
 #include <dream/kernels/entry.cuh>
+#include <dream/kernels/row_access.cuh>
 
 #if defined(__CUDA_ARCH__)
 /// Keeps the loop that follows as it is in device code: copies of a long body cost registers, hence threads in flight.
@@ -22,45 +22,10 @@
 
 namespace dream::kernels {
 
-/// Values of T in 16 bytes, the widest load.
-template <class T>
-inline constexpr int pack_width = static_cast<int>(16 / sizeof(T));
-
 /// Values of T in a unit that is loaded at once. Doubles come singly: a warp's 256 bytes travel as well as 512, in half
 /// the registers.
 template <class T>
 inline constexpr int unit_width = sizeof(T) <= 4 ? pack_width<T> : 1;
-
-/// A number of values, as a type.
-template <int N>
-using Width = std::integral_constant<int, N>;
-
-/// Where a kernel puts a gradient: view = value + beta * view. With beta 0 the old contents are not read. Without data
-/// nobody wants it.
-template <class T>
-struct GradientTarget {
-  MatrixView<T> view;
-  T beta = T{0};
-
-  DREAM_HOST_DEVICE bool wanted() const { return view.data != nullptr; }
-};
-
-DREAM_HOST_DEVICE inline bool begins_pack(const void* p) { return reinterpret_cast<std::uintptr_t>(p) % 16 == 0; }
-/// Whether every row begins at a multiple of 16 bytes; true of a view without data.
-template <class T>
-DREAM_HOST_DEVICE bool takes_packs(const MatrixView<T>& m) {
-  return begins_pack(m.data) && (m.rows <= 1 || m.stride % pack_width<T> == 0);
-}
-/// Whether no gap lies between the rows; true of a view without data.
-template <class T>
-DREAM_HOST_DEVICE bool is_contiguous(const MatrixView<T>& m) {
-  return m.rows <= 1 || m.stride == m.cols;
-}
-/// Element (row, col) of a matrix, or of one long row.
-template <class T>
-DREAM_HOST_DEVICE T* element(const MatrixView<T>& m, std::int64_t row, std::int64_t col) {
-  return m.data + row * m.stride + col;
-}
 
 /// The least s with 2^s >= wanted; at most `most`.
 DREAM_HOST_DEVICE constexpr int shift_for(std::int64_t wanted, int most) {
@@ -150,26 +115,6 @@ DREAM_HOST_DEVICE void sweep_elements(const Thread& th, const Sweep& sweep, cons
   sweep_units<1>(th, sweep, th.grid_blocks(), body);
 }
 
-/// N neighbouring values, aligned to their size.
-template <int N, class Thread, class T>
-DREAM_HOST_DEVICE Pack<std::remove_const_t<T>, N> read(const Thread& th, T* from) {
-  return th.load(as_pack<N>(static_cast<const T*>(from)));
-}
-/// to = values.
-template <int N, class Thread, class T>
-DREAM_HOST_DEVICE void write(const Thread& th, T* to, const Pack<T, N>& values) {
-  th.store(as_pack<N>(to), values);
-}
-/// to = values + beta * to; with beta 0 what stands there is not read.
-template <int N, class Thread, class T>
-DREAM_HOST_DEVICE void write(const Thread& th, T* to, Pack<T, N> values, T beta) {
-  if (beta != T{0}) {
-    const Pack<T, N> old = read<N>(th, to);
-    DREAM_UNROLL
-    for (int k = 0; k < N; ++k) values[k] += beta * old[k];
-  }
-  write<N>(th, to, values);
-}
 /// alpha * [*scale]; no scale is 1.
 template <class Thread, class T>
 DREAM_HOST_DEVICE T scaled(const Thread& th, T alpha, const T* scale) {

@@ -3,15 +3,15 @@
 //   squares    L = (1/2) sum_i |X_i|^2 / batch_size      dX_i = d_loss X_i / batch_size + beta dX_i
 //   norms      L = sum_i |X_i| / rows                    dX_i = d_loss X_i / (|X_i| rows) + beta dX_i, 0 for |X_i| = 0
 //
-// Forward is dot_products (dense.cuh): 4 bytes a float, sums in double; the norms stay in device memory for backward,
-// which is elementwise: 8 bytes a float.
+// Forward is dot_products (dot_products.cuh): 4 bytes a float, sums in double; the norms stay in device memory for
+// backward, which is elementwise: 8 bytes a float.
 #pragma once
 
 #include <cmath>
 #include <cstdint>
 
 #include <dream/core/view.hpp>
-#include <dream/kernels/dense.cuh>
+#include <dream/kernels/dot_products.cuh>
 #include <dream/kernels/elementwise.cuh>
 #include <dream/kernels/entry.cuh>
 

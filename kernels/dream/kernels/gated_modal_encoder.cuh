@@ -2,7 +2,7 @@
 //
 //   forward    G = sigmoid(X W2 + b2),  H = E * G                                  (E = X in the self gate)
 //   backward   dA = dH * E * G * (1 - G),  dE = dH * G + beta dE                    (* elementwise)
-//              then dX = dA W2^T and dW2 = X^T dA by the caller's products, db2 by column_sums (dense.cuh)
+//              then dX = dA W2^T and dW2 = X^T dA by the caller's products, db2 by column_sums (column_sums.cuh)
 //
 // Elementwise and bound by memory: 16 bytes a float forward (X W2 and E read, G and H written), 16 to 24 backward (dH,
 // E, G read, dA written; dE written where wanted, read where beta is not 0). G takes the place of X W2.

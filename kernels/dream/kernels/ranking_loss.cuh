@@ -15,7 +15,7 @@
 
 #include <dream/core/view.hpp>
 #include <dream/kernels/collectives.cuh>
-#include <dream/kernels/dense.cuh>
+#include <dream/kernels/dot_products.cuh>
 #include <dream/kernels/elementwise.cuh>
 #include <dream/kernels/entry.cuh>
 #include <dream/kernels/row_team.cuh>
@@ -43,7 +43,38 @@ template <class T>
 struct BprTriples {
   MatrixView<const T> u, p, n;
 
+  struct Units {
+    typename RowTeam<T>::Unit u, p, n;
+  };
+
   DREAM_HOST_DEVICE bool packs() const { return takes_packs(u) && takes_packs(p) && takes_packs(n); }
+  /// What triple a has at column `col`.
+  template <class Thread>
+  DREAM_HOST_DEVICE Units read(const Thread& th, const RowTeam<T>& team, index_t a, std::int64_t col,
+                               bool packs) const {
+    return {team.read(th, u.row(a), col, packs), team.read(th, p.row(a), col, packs),
+            team.read(th, n.row(a), col, packs)};
+  }
+  /// The term of triple a, in all threads of its team; calls each(u, p, n) for this thread's values. Without a triple
+  /// the threads still take part.
+  template <class Thread, class Each>
+  DREAM_HOST_DEVICE BprTerm<T> term(const Thread& th, const RowTeam<T>& team, index_t a, bool there, bool packs,
+                                    const Each& each) const {
+    double z = 0;
+    if (there)
+      team.for_each_unit([&](std::int64_t col) {
+        const Units x = read(th, team, a, col, packs);
+        DREAM_UNROLL
+        for (int k = 0; k < team.width; ++k) {
+          const double user = static_cast<double>(x.u[k]), positive = static_cast<double>(x.p[k]),
+                       negative = static_cast<double>(x.n[k]);
+          z += user * (positive - negative);
+          each(user, positive, negative);
+        }
+      });
+    TeamScratch<double, false> none;
+    return BprTerm<T>::of(static_cast<T>(team.sum(th, z, none)));
+  }
 };
 
 /// slope[a] = -sigmoid(-z_a), and the blocks' sums of the loss.
@@ -64,19 +95,9 @@ struct BprForward {
   DREAM_HOST_DEVICE void operator()(const Thread& th, const Params& p, Shared& shared) const {
     const RowTeam<T> team(th, p.x.u.cols);
     const bool packs = p.x.packs();
-    TeamScratch<double, false> none;
     double loss = 0;
     team.for_each_row(th, p.x.u.rows, [&](index_t a, bool there) {
-      double z = 0;
-      if (there)
-        team.for_each_unit([&](std::int64_t col) {
-          const auto u = team.read(th, p.x.u.row(a), col, packs), v = team.read(th, p.x.p.row(a), col, packs),
-                     w = team.read(th, p.x.n.row(a), col, packs);
-          DREAM_UNROLL
-          for (int k = 0; k < team.width; ++k)
-            z += static_cast<double>(u[k]) * (static_cast<double>(v[k]) - static_cast<double>(w[k]));
-        });
-      const BprTerm<T> term = BprTerm<T>::of(static_cast<T>(team.sum(th, z, none)));
+      const BprTerm<T> term = p.x.term(th, team, a, there, packs, [](double, double, double) {});
       if (!there || team.rank != 0) return;
       loss += static_cast<double>(term.loss);
       th.store(p.slope.data + a, term.slope);
@@ -106,38 +127,26 @@ struct BprWithSquares {
     const RowTeam<T> team(th, p.x.u.cols);
     const bool packs = p.x.packs(), packs_out = takes_packs(p.du) && takes_packs(p.dp) && takes_packs(p.dn);
     const T c = p.regulariser, share = T{1} / static_cast<T>(p.x.u.rows);
-    TeamScratch<double, false> none;
     double loss = 0, squares = 0;
     team.for_each_row(th, p.x.u.rows, [&](index_t a, bool there) {
-      double z = 0;
-      if (there)
-        team.for_each_unit([&](std::int64_t col) {
-          const auto u = team.read(th, p.x.u.row(a), col, packs), v = team.read(th, p.x.p.row(a), col, packs),
-                     w = team.read(th, p.x.n.row(a), col, packs);
-          DREAM_UNROLL
-          for (int k = 0; k < team.width; ++k) {
-            const double x = static_cast<double>(u[k]), y = static_cast<double>(v[k]), n = static_cast<double>(w[k]);
-            z += x * (y - n);
-            squares += x * x + y * y + n * n;
-          }
-        });
-      const BprTerm<T> term = BprTerm<T>::of(static_cast<T>(team.sum(th, z, none)));
+      const BprTerm<T> term = p.x.term(th, team, a, there, packs, [&](double user, double positive, double negative) {
+        squares += user * user + positive * positive + negative * negative;
+      });
       if (!there) return;
       if (team.rank == 0) loss += static_cast<double>(term.loss);
       const T g = term.slope * share;
       team.for_each_unit([&](std::int64_t col) {  // the rows come from the L1 cache now
-        auto u = team.read(th, p.x.u.row(a), col, packs), v = team.read(th, p.x.p.row(a), col, packs),
-             w = team.read(th, p.x.n.row(a), col, packs);
+        auto x = p.x.read(th, team, a, col, packs);
         DREAM_UNROLL
         for (int k = 0; k < team.width; ++k) {
-          const T along = g * u[k], across = g * (v[k] - w[k]);
-          u[k] = across + c * u[k];
-          v[k] = along + c * v[k];
-          w[k] = c * w[k] - along;
+          const T along = g * x.u[k], across = g * (x.p[k] - x.n[k]);
+          x.u[k] = across + c * x.u[k];
+          x.p[k] = along + c * x.p[k];
+          x.n[k] = c * x.n[k] - along;
         }
-        team.write(th, p.du.row(a), col, u, T{0}, packs_out);
-        team.write(th, p.dp.row(a), col, v, T{0}, packs_out);
-        team.write(th, p.dn.row(a), col, w, T{0}, packs_out);
+        team.write(th, p.du.row(a), col, x.u, T{0}, packs_out);
+        team.write(th, p.dp.row(a), col, x.p, T{0}, packs_out);
+        team.write(th, p.dn.row(a), col, x.n, T{0}, packs_out);
       });
     });
     loss = block_sum(th, loss, shared.sums);

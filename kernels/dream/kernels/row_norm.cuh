@@ -1,7 +1,8 @@
 // Rows divided by their norms.
 //
-//   forward    n = 1 / |x|,  y = n x;  zero rows stay zero (n = 0), rows with a value that is not finite get n = 0, y =
-//   0 x backward   dx = alpha [*scale] n (dy - y (y . dy)) + beta dx
+//   forward    n = 1 / |x|,  y = n x;  zero rows stay zero (n = 0)
+//              rows with a value that is not finite get n = 0, y = 0 x
+//   backward   dx = alpha [*scale] n (dy - y (y . dy)) + beta dx
 //
 // Squares are summed in double. Where their sum leaves the range in which that is safe, the row is divided by its
 // largest magnitude first, so that every finite row comes out exact to rounding; n is at most the largest number.
@@ -71,11 +72,7 @@ struct NormaliseRows {
       const T* x = p.x.row(i);
       double sum = 0;
       if (there)
-        team.for_each_unit([&](std::int64_t col) {
-          const auto unit = team.read(th, x, col, packs_x);
-          DREAM_UNROLL
-          for (int k = 0; k < team.width; ++k) sum += static_cast<double>(unit[k]) * static_cast<double>(unit[k]);
-        });
+        team.for_each_value(th, x, packs_x, [&](T v) { sum += static_cast<double>(v) * static_cast<double>(v); });
       sum = team.sum(th, sum, shared.sums);
       const bool safe = sum >= least_safe_square<T> && sum <= most_safe_square<T>;
       Norm norm{safe ? T{1} / sqrt(static_cast<T>(sum)) : T{0}, T{0}, 0};
@@ -113,21 +110,13 @@ struct NormaliseRows {
     using std::sqrt;
     double most = 0;
     if (there)
-      team.for_each_unit([&](std::int64_t col) {
-        const auto unit = team.read(th, x, col, packs);
-        DREAM_UNROLL
-        for (int k = 0; k < team.width; ++k) most = LargerNumber{}(static_cast<double>(abs(unit[k])), most);
-      });
+      team.for_each_value(th, x, packs, [&](T v) { most = LargerNumber{}(static_cast<double>(abs(v)), most); });
     most = team.reduce(th, most, LargerNumber{}, shared.sums);
     double sum = 0;
     if (there && most > 0)
-      team.for_each_unit([&](std::int64_t col) {
-        const auto unit = team.read(th, x, col, packs);
-        DREAM_UNROLL
-        for (int k = 0; k < team.width; ++k) {
-          const double v = static_cast<double>(unit[k]) / most;
-          sum += v * v;
-        }
+      team.for_each_value(th, x, packs, [&](T v) {
+        const double share = static_cast<double>(v) / most;
+        sum += share * share;
       });
     sum = team.sum(th, sum, shared.sums);
     if (!(sum > 0)) return {T{0}, T{0}, 0};  // zeros, or a value that is not finite
@@ -194,10 +183,9 @@ struct NormaliseRowsArguments {
 };
 template <class Context, class T>
 void normalise_rows(Context& context, const NormaliseRowsArguments<T>& a) {
-  if (a.x.cols > wide_row)
-    launch<NormaliseRows<T, true>>(context, {a.x, a.y, a.inverse});
-  else
-    launch<NormaliseRows<T, false>>(context, {a.x, a.y, a.inverse});
+  by_width(a.x.cols, [&]<bool Wide>(std::bool_constant<Wide>) {
+    launch<NormaliseRows<T, Wide>>(context, {a.x, a.y, a.inverse});
+  });
 }
 /// inverse = 1 / |row of x|, 0 for a zero row and for one with a value that is not finite.
 template <class Context, class T>
@@ -218,10 +206,9 @@ struct NormaliseRowsBackwardArguments {
 };
 template <class Context, class T>
 void normalise_rows_backward(Context& context, const NormaliseRowsBackwardArguments<T>& a) {
-  if (a.y.cols > wide_row)
-    launch<NormaliseRowsBackward<T, true>>(context, {a.alpha, a.scale, a.y, a.inverse, a.dy, a.beta, a.dx});
-  else
-    launch<NormaliseRowsBackward<T, false>>(context, {a.alpha, a.scale, a.y, a.inverse, a.dy, a.beta, a.dx});
+  by_width(a.y.cols, [&]<bool Wide>(std::bool_constant<Wide>) {
+    launch<NormaliseRowsBackward<T, Wide>>(context, {a.alpha, a.scale, a.y, a.inverse, a.dy, a.beta, a.dx});
+  });
 }
 
 }  // namespace dream::kernels

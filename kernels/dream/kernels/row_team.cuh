@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include <dream/core/view.hpp>
 #include <dream/kernels/collectives.cuh>
@@ -85,6 +86,15 @@ struct RowTeam {
     for (int k = 0; k < width; ++k) unit[k] = col + k < cols ? th.load(row + col + k) : T{0};
     return unit;
   }
+  /// body(value) for this thread's values of a row, zeros beyond its end.
+  template <class Thread, class Body>
+  DREAM_HOST_DEVICE void for_each_value(const Thread& th, const T* row, bool packs, const Body& body) const {
+    for_each_unit([&](std::int64_t col) {
+      const Unit unit = read(th, row, col, packs);
+      DREAM_UNROLL
+      for (int k = 0; k < width; ++k) body(unit[k]);
+    });
+  }
   /// row = unit + beta * row in the unit at `col`.
   template <class Thread>
   DREAM_HOST_DEVICE void write(const Thread& th, T* row, std::int64_t col, const Unit& unit, T beta, bool packs) const {
@@ -122,5 +132,14 @@ struct RowTeam {
     return Wide ? predicate : th.any(predicate, place);
   }
 };
+
+/// call(std::true_type{}) for rows that take a block each, call(std::false_type{}) for shorter ones.
+template <class Call>
+void by_width(index_t row_cols, const Call& call) {
+  if (row_cols > wide_row)
+    call(std::true_type{});
+  else
+    call(std::false_type{});
+}
 
 }  // namespace dream::kernels

@@ -11,6 +11,7 @@
 #include <dream/backend/matrix.hpp>
 #include <dream/data/dataset.hpp>
 #include <dream/graph/csr.hpp>
+#include <dream/kernels/sparse_products.cuh>
 
 namespace dream {
 

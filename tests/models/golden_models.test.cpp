@@ -4,7 +4,9 @@
 
 #include <numeric>
 
+#include <dream/models/bm3.hpp>
 #include <dream/models/dream.hpp>
+#include <dream/models/freedom.hpp>
 #include <dream/models/lightgcn.hpp>
 #include <dream/models/mf.hpp>
 
@@ -90,6 +92,13 @@ Dataset dataset_of(const Case& c) {
     d.modalities.push_back(std::move(m));
   }
   return d;
+}
+
+ModelDataOptions data_options(const Case& c) {
+  return {.feature_normalisation =
+              pick<FeatureNormalisation>(c.config().at("feature_normalization"),
+                                         {{"row", FeatureNormalisation::row}, {"standard", FeatureNormalisation::standard}}),
+          .knn_k = c.config().value("knn_k", 10)};
 }
 
 template <class Model>
@@ -186,6 +195,88 @@ TEST_CASE("Matrix factorisation agrees with the reference") {
                                              c.config().at("train_batch_size")};
     const auto data = prepare_data<double>(context, dataset_of(c), {.modal = false});
     MatrixFactorisation<double, Cpu> model(context, data, options, 1);
+    check_model(context, c, model);
+  }
+}
+
+TEST_CASE("VBPR agrees with the reference") {
+  Context<Cpu> context(2);
+  const auto cases = golden::cases("vbpr");
+  REQUIRE(cases.size() >= 3);
+  for (const Case& c : cases) {
+    INFO(c.name);
+    const auto data = prepare_data<double>(context, dataset_of(c), data_options(c));
+    VbprOptions options;
+    options.embedding_size = c.config().at("embedding_size");
+    options.reg_weight = c.config().at("reg_weight");
+    Vbpr<double, Cpu> model(context, data, options, 1);
+    check_model(context, c, model);
+  }
+}
+
+TEST_CASE("BM3 agrees with the reference") {
+  Context<Cpu> context(2);
+  const auto cases = golden::cases("bm3");
+  REQUIRE(cases.size() >= 4);
+  for (const Case& c : cases) {
+    INFO(c.name);
+    const auto data = prepare_data<double>(context, dataset_of(c), data_options(c));
+    Bm3Options options;
+    options.embedding_size = c.config().at("embedding_size");
+    options.n_ui_layers = c.config().at("n_ui_layers");
+    options.cl_weight = c.config().at("cl_weight");
+    options.reg_weight = c.config().at("reg_weight");
+    options.dropout = 0;
+    Bm3<double, Cpu> model(context, data, options, 1);
+    check_model(context, c, model);
+  }
+}
+
+TEST_CASE("FREEDOM agrees with the reference, on a pruned graph and on the whole one") {
+  Context<Cpu> context(2);
+  const auto cases = golden::cases("freedom");
+  REQUIRE(cases.size() >= 3);
+  for (const Case& c : cases) {
+    INFO(c.name);
+    ModelDataOptions prepared = data_options(c);
+    prepared.item_graph = ItemGraph::binary;
+    const auto data = prepare_data<double>(context, dataset_of(c), prepared);
+    FreedomOptions options;
+    options.embedding_size = c.config().at("embedding_size");
+    options.n_ui_layers = c.config().at("n_ui_layers");
+    options.n_mm_layers = c.config().at("n_mm_layers");
+    options.modality_weights = c.config().at("modality_weight_values").get<std::vector<double>>();
+    options.reg_weight = c.config().at("reg_weight");
+    Freedom<double, Cpu> model(context, data, options, 1);
+    const auto pruned = c.input("pruned");
+    Pairs pairs;
+    for (index_t u = 0; u < pruned.rows(); ++u)
+      for (index_t i = 0; i < pruned.cols(); ++i)
+        if (pruned(u, i) != 0) {
+          pairs.user.push_back(u);
+          pairs.item.push_back(i);
+        }
+    model.prune(context, context, interaction_matrix<double>(context, pairs, pruned.rows(), pruned.cols()).view());
+    check_model(context, c, model);
+  }
+}
+
+TEST_CASE("MGCN agrees with the reference") {
+  Context<Cpu> context(2);
+  const auto cases = golden::cases("mgcn");
+  REQUIRE(cases.size() >= 4);
+  for (const Case& c : cases) {
+    INFO(c.name);
+    const auto data = prepare_data<double>(context, dataset_of(c), data_options(c));
+    MgcnOptions options;
+    options.embedding_size = c.config().at("embedding_size");
+    options.n_ui_layers = c.config().at("n_ui_layers");
+    options.n_mm_layers = c.config().at("n_mm_layers");
+    options.cl_weight = c.config().at("cl_weight");
+    options.temperature = c.config().at("temperature");
+    options.reg_weight = c.config().at("reg_weight");
+    options.batch_size = c.config().at("train_batch_size");
+    Mgcn<double, Cpu> model(context, data, options, 1);
     check_model(context, c, model);
   }
 }

@@ -1,6 +1,6 @@
 // BM3 (Zhou et al., WWW 2023), as in docs/components.md, 7: no negatives; users, items and their modalities predict one
-// another from copies that take no gradient. With h_u, h_i = E_B, h_i += E_I, x_m = Z_m W_m + b_m, p(x) = x Wp + bp, and
-// ' a copy with dropout:
+// another from copies that take no gradient. With h_u, h_i = E_B, h_i += E_I, x_m = Z_m W_m + b_m, p(x) = x Wp + bp,
+// and ' a copy with dropout:
 //   L = mean(1 - cos(p(h_u), h_i')) + mean(1 - cos(p(h_i), h_u'))
 //       + w_cl sum_m mean(1 - cos(p(x_m), h_i')) + mean(1 - cos(p(x_m), x_m')) + w_reg (|h_U|_F + |h_I|_F) / q
 // Scores are p(h_u) . p(h_i). Dropout is drawn for the batch's rows, not for whole matrices.

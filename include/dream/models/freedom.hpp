@@ -71,8 +71,7 @@ class Freedom {
         options.modality_weights.empty() ? freedom_weights(names) : options.modality_weights;
     DREAM_EXPECT(weights.size() == names.size(), "modality_weight_values has ", weights.size(), " values for ",
                  names.size(), " modalities");
-    for (int l = 0; l < options.n_mm_layers; ++l)
-      layers_.emplace_back(std::vector<T>(weights.begin(), weights.end()));
+    for (int l = 0; l < options.n_mm_layers; ++l) layers_.emplace_back(std::vector<T>(weights.begin(), weights.end()));
     parameters_.allocate(context);
     ego_.initialise(context, parameters_, seed);
     embeddings_.initialise(context, data.modalities, seed);
@@ -87,8 +86,7 @@ class Freedom {
     if (options_.edge_dropout == 0) return;
     const std::int64_t kept =
         static_cast<std::int64_t>(static_cast<double>(interactions.entries()) * (1 - options_.edge_dropout));
-    prune(context, host,
-          sample_interactions<T>(host, interactions, kept, {seed_, RandomUse::edges, epoch}).view());
+    prune(context, host, sample_interactions<T>(host, interactions, kept, {seed_, RandomUse::edges, epoch}).view());
   }
   /// Trains on these interactions (n x q) instead of all.
   void prune(Context<B>& context, Context<Cpu>& host, CsrView<T> interactions) {
@@ -98,8 +96,7 @@ class Freedom {
 
   Losses losses(Tape<T, B>& tape, const Batch& batch) {
     const index_t b = batch.size();
-    const auto [behaviour, modal] =
-        encode(tape, pruned_.rows() > 0 ? on_pruned_ : full_, batch.users, batch.items);
+    const auto [behaviour, modal] = encode(tape, pruned_.rows() > 0 ? on_pruned_ : full_, batch.users, batch.items);
     const auto [p, n] = tape.split_rows(behaviour.items, std::array<index_t, 2>{b, b});
     const auto [modal_p, modal_n] = tape.split_rows(modal.items, std::array<index_t, 2>{b, b});
     const Var users = behaviour.users;
@@ -109,8 +106,8 @@ class Freedom {
       parts_.clear();
       for (std::size_t m = 0; m < modal_.size(); ++m) {
         modal_[m]->rows.select(batch.items);
-        const auto [x_p, x_n] = tape.split_rows(tape.apply(modal_[m]->rows, embeddings_.project(tape, m)),
-                                                std::array<index_t, 2>{b, b});
+        const auto [x_p, x_n] =
+            tape.split_rows(tape.apply(modal_[m]->rows, embeddings_.project(tape, m)), std::array<index_t, 2>{b, b});
         parts_.push_back(tape.apply(modal_[m]->bpr, users, x_p, x_n));
       }
       sum_.add("modal", tape.apply_to_all(sum_.plain(parts_.size()), std::span<const Var>(parts_)),
@@ -144,9 +141,9 @@ class Freedom {
                                    VectorView<const index_t> users, VectorView<const index_t> items) {
     const Var ego_items = parameters_.on(tape, ego_.items);
     propagation.select(users, items);
-    const auto [u, i] = tape.split_rows(
-        tape.apply(propagation, parameters_.on(tape, ego_.users), ego_items),
-        std::array<index_t, 2>{static_cast<index_t>(users.size), static_cast<index_t>(items.size)});
+    const auto [u, i] =
+        tape.split_rows(tape.apply(propagation, parameters_.on(tape, ego_.users), ego_items),
+                        std::array<index_t, 2>{static_cast<index_t>(users.size), static_cast<index_t>(items.size)});
     Var h = ego_items;
     for (std::size_t l = 0; l < layers_.size(); ++l) {
       parts_.clear();

@@ -90,10 +90,10 @@ class Mgcn {
     sum_.start();
     sum_.add("bpr", tape.apply(bpr_, fused[0], fused[1], fused[2]), 1.0);
     if (options_.cl_weight > 0)
-      sum_.add("contrast",
-               add(tape, tape.apply(contrast_items_, side_p, p),
-                   tape.apply(contrast_users_, side.users, behaviour.users)),
-               options_.cl_weight);
+      sum_.add(
+          "contrast",
+          add(tape, tape.apply(contrast_items_, side_p, p), tape.apply(contrast_users_, side.users, behaviour.users)),
+          options_.cl_weight);
     if (options_.reg_weight > 0)
       sum_.add("reg", tape.apply_to_all(regulariser_, std::span<const Var>(fused)), options_.reg_weight);
     if (options_.align) alignment_.add(tape, sum_, {behaviour.users, p}, {side.users, side_p});
@@ -110,9 +110,9 @@ class Mgcn {
                                     VectorView<const index_t> items) {
     const Var ego_items = parameters_.on(tape, ego_.items);
     propagation_.select(users, items);
-    const auto [u, i] = tape.split_rows(
-        tape.apply(propagation_, parameters_.on(tape, ego_.users), ego_items),
-        std::array<index_t, 2>{static_cast<index_t>(users.size), static_cast<index_t>(items.size)});
+    const auto [u, i] =
+        tape.split_rows(tape.apply(propagation_, parameters_.on(tape, ego_.users), ego_items),
+                        std::array<index_t, 2>{static_cast<index_t>(users.size), static_cast<index_t>(items.size)});
     for (std::size_t m = 0; m < modal_.size(); ++m) {
       Modal& modal = *modal_[m];
       Var h = tape.apply(modal.gate, embeddings_.project(tape, m), ego_items, parameters_.on(tape, modal.gate_weight),

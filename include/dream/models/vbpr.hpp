@@ -2,6 +2,7 @@
 // wide; L = L_BPR + w_reg (|U|_F + |P|_F + |N|_F) / b on the rows of the batch. The features stay as they are.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include <dream/components/ranking_loss.hpp>
@@ -37,7 +38,10 @@ class Vbpr {
     double feature_columns = 0;
     for (const auto& modality : data.modalities) {
       weights_.push_back(parameters_.add(modality.name + ".weight", modality.features.cols(), d));
-      projections_.emplace_back(modality.features.view());
+      if (!first_)
+        first_.emplace(modality.features.view());
+      else
+        others_.emplace_back(modality.features.view());
       feature_columns += modality.features.cols();
     }
     bias_ = parameters_.add("feature_bias", 1, d);
@@ -96,8 +100,8 @@ class Vbpr {
     parts_.clear();
     for (std::size_t m = 0; m < weights_.size(); ++m) {
       const Var weight = parameters_.on(tape, weights_[m]);
-      parts_.push_back(m == 0 ? tape.apply(projections_[m], weight, parameters_.on(tape, bias_))
-                              : tape.apply(projections_[m], weight));
+      parts_.push_back(m == 0 ? tape.apply(*first_, weight, parameters_.on(tape, bias_))
+                              : tape.apply(others_[m - 1], weight));
     }
     const Var projected = tape.apply_to_all(sum_.plain(parts_.size()), std::span<const Var>(parts_));
     return {tape.apply(user_rows_, parameters_.on(tape, users_)), tape.apply(item_rows_, parameters_.on(tape, items_)),
@@ -117,7 +121,8 @@ class Vbpr {
   Parameters<T, B> parameters_;
   ParameterId users_, items_, bias_;
   std::vector<ParameterId> weights_;
-  std::vector<FeatureProjection<T, B>> projections_;
+  std::optional<FeatureProjection<T, B>> first_;  // with the bias
+  std::vector<FeatureProduct<T, B>> others_;
   GatherRows<T, B> user_rows_, item_rows_, modal_rows_;
   ConcatColumns<T, B> positives_, negatives_;
   BprLoss<T, B> bpr_;

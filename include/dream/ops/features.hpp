@@ -8,17 +8,16 @@
 
 namespace dream {
 
-/// Y = F W + 1 b^T, or Y = F W where no b is given, for constant features F (rows x in), W (in x out), b (1 x out).
-/// dW = F^T dY,  db = column sums of dY.
+/// Y = F W for constant features F (rows x in) and W (in x out).  dW = F^T dY.
 /// Where F is stored in 16 bits, its values are expanded some rows at a time and the products are those of T.
 template <class T, class B>
-class FeatureProjection {
+class FeatureProduct {
  public:
   /// What `features` views must outlive this.
-  explicit FeatureProjection(FeatureView<T> features) : features_(features) {}
+  explicit FeatureProduct(FeatureView<T> features) : features_(features) {}
 
   Shape shape(MatrixView<const T> w) const {
-    DREAM_EXPECT(features_.cols == w.rows, "feature projection: F is ", dream::shape(features_), ", W is ",
+    DREAM_EXPECT(features_.cols == w.rows, "feature product: F is ", dream::shape(features_), ", W is ",
                  dream::shape(w));
     return {features_.rows, w.cols};
   }
@@ -35,25 +34,35 @@ class FeatureProjection {
     });
   }
 
-  Shape shape(MatrixView<const T> w, MatrixView<const T> b) const {
-    DREAM_EXPECT(b.rows == 1 && b.cols == w.cols, "feature projection: W is ", dream::shape(w), ", b is ",
-                 dream::shape(b));
-    return shape(w);
-  }
-  void forward(Context<B>& context, MatrixView<const T> w, MatrixView<const T> b, MatrixView<T> y) {
-    forward(context, w, y);
-    add_to_rows(context, b, y);
-  }
-  void backward(Context<B>& context, MatrixView<const T> w, MatrixView<const T>, MatrixView<const T> y,
-                MatrixView<const T> dy, GradView<T> dw, GradView<T> db) {
-    backward(context, w, y, dy, dw);
-    if (db.wanted()) column_sums(context, T{1}, dy, db.beta, db.view);
-  }
-
  private:
   static constexpr int scratch_slot = 8;  // of none of the products
 
   FeatureView<T> features_;
+};
+
+/// Y = F W + 1 b^T, as FeatureProduct, for b (1 x out).  db = column sums of dY.
+template <class T, class B>
+class FeatureProjection {
+ public:
+  explicit FeatureProjection(FeatureView<T> features) : product_(features) {}
+
+  Shape shape(MatrixView<const T> w, MatrixView<const T> b) const {
+    DREAM_EXPECT(b.rows == 1 && b.cols == w.cols, "feature projection: W is ", dream::shape(w), ", b is ",
+                 dream::shape(b));
+    return product_.shape(w);
+  }
+  void forward(Context<B>& context, MatrixView<const T> w, MatrixView<const T> b, MatrixView<T> y) {
+    product_.forward(context, w, y);
+    add_to_rows(context, b, y);
+  }
+  void backward(Context<B>& context, MatrixView<const T> w, MatrixView<const T>, MatrixView<const T> y,
+                MatrixView<const T> dy, GradView<T> dw, GradView<T> db) {
+    product_.backward(context, w, y, dy, dw);
+    if (db.wanted()) column_sums(context, T{1}, dy, db.beta, db.view);
+  }
+
+ private:
+  FeatureProduct<T, B> product_;
 };
 
 }  // namespace dream

@@ -15,6 +15,7 @@ struct TrainArguments {
   std::string data;
   std::string out;
   std::optional<std::string> model;
+  std::optional<std::string> bma;
   std::optional<std::string> backend;
   std::optional<std::int64_t> epochs;
   std::optional<std::int64_t> seed;

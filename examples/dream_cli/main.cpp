@@ -65,9 +65,12 @@ int run(int argc, char** argv) {
                           "  dream train --help-config");
   CLI::Option* data = add_data(sub, t.data);
   CLI::Option* out = sub->add_option("--out", t.out, "folder of the run; made where it is missing")->type_name("DIR");
-  sub->add_option("--model", t.model, "dream (default), lightgcn or mf")
-      ->check(CLI::IsMember({"dream", "lightgcn", "mf"}))
+  sub->add_option("--model", t.model, "dream (default), mf, lightgcn, vbpr, bm3, freedom or mgcn")
+      ->check(CLI::IsMember(model_names()))
       ->type_name("NAME");
+  sub->add_option("--bma", t.bma, "behaviour-modal alignment in the loss of any model with two domains")
+      ->check(CLI::IsMember({"on", "off", "own"}))
+      ->type_name("on|off");
   add_backend(sub, t.backend);
   sub->add_option("--epochs", t.epochs, "the most epochs")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1000000000}))

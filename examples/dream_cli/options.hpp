@@ -2,20 +2,32 @@
 #pragma once
 
 #include <dream/data/read_dataset.hpp>
+#include <dream/models/bm3.hpp>
 #include <dream/models/dream.hpp>
+#include <dream/models/freedom.hpp>
 #include <dream/models/lightgcn.hpp>
 #include <dream/models/mf.hpp>
+#include <dream/models/mgcn.hpp>
+#include <dream/models/vbpr.hpp>
 #include <dream/train/fit.hpp>
 #include <string>
 
 namespace dream_cli {
+
+/// Behaviour-modal alignment in the loss: as the model has it by itself (DREAM alone does), or put on or off.
+enum class Bma { own, on, off };
 
 struct Settings {
   std::string model_name = "dream";
   std::string backend = "cpu";
   dream::DreamOptions model;
   dream::LightGcnOptions lightgcn;       ///< sizes are those of `model`
-  dream::MatrixFactorisationOptions mf;  ///< likewise
+  dream::MatrixFactorisationOptions mf;  ///< likewise, as for those that follow
+  dream::VbprOptions vbpr;
+  dream::Bm3Options bm3;
+  dream::FreedomOptions freedom;
+  dream::MgcnOptions mgcn;
+  Bma bma = Bma::own;
   dream::FitOptions fit;
   dream::ReadOptions read;
 };

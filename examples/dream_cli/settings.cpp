@@ -188,6 +188,26 @@ Key names(std::string name, std::string help, Field field) {
           }};
 }
 
+/// A weight that several models have: fields(settings) lists them by the model's name. Given, it is set in all; read,
+/// it is that of the present model, or of the first one where the present one has none.
+template <class Fields>
+Key weight_of_models(std::string name, std::string help, Fields fields) {
+  const Range range{0};
+  const std::string expected = "a number " + range.text();
+  return {std::move(name), expected, std::move(help),
+          [fields](const Settings& s) {
+            const auto all = fields(s);
+            for (const auto& [model, field] : all)
+              if (s.model_name == model) return json(*field);
+            return json(*all.front().second);
+          },
+          [fields, range, expected](Settings& s, const json& v) -> std::string {
+            if (!v.is_number() || !range.holds(v.get<double>())) return expected;
+            for (const auto& [model, field] : fields(s)) *field = v.get<double>();
+            return "";
+          }};
+}
+
 #define FIELD(path) ([](auto& s) -> auto& { return s.path; })
 
 std::vector<Key> make_keys() {
@@ -203,9 +223,9 @@ std::vector<Key> make_keys() {
   using dream::ModalityWeights, dream::Directions, dream::Intra, dream::SimilarityForm;
 
   // The model.
-  k.push_back(
-      choice("model", "what is trained", FIELD(model_name),
-             words({std::pair{std::string("dream"), std::string("dream")}, {"lightgcn", "lightgcn"}, {"mf", "mf"}})));
+  std::vector<std::pair<std::string, std::string>> models;
+  for (const std::string& name : model_names()) models.emplace_back(name, name);
+  k.push_back(choice("model", "what is trained", FIELD(model_name), models));
   k.push_back(choice("backend", "what computes", FIELD(backend),
                      words({std::pair{std::string("cpu"), std::string("cpu")},
                             {"cuda", "cuda"},
@@ -282,20 +302,30 @@ std::vector<Key> make_keys() {
       "s3_target_norm", "the constant in its value: exact, or estimated from a sample where no gradient needs it",
       FIELD(model.s3_target_norm),
       words({std::pair{std::string("exact"), dream::TargetNorm::exact}, {"sampled", dream::TargetNorm::sampled}})));
-  // One name for three fields: the models regularise differently and have defaults of their own.
-  k.push_back(number("reg_weight",
-                     "weight of the regulariser on the rows used; by default 1e-3 for lightgcn and 1e-2 for mf",
-                     FIELD(model.reg_weight), weight));
-  k.back().get = [](const Settings& s) {
-    return json(s.model_name == "dream" ? s.model.reg_weight
-                : s.model_name == "mf"  ? s.mf.reg_weight
-                                        : s.lightgcn.reg_weight);
-  };
-  k.back().set = [set = k.back().set](Settings& s, const json& v) {
-    std::string expected = set(s, v);
-    if (expected.empty()) s.lightgcn.reg_weight = s.mf.reg_weight = s.model.reg_weight;
-    return expected;
-  };
+  k.push_back(choice("bma",
+                     "behaviour-modal alignment in the loss: own, as the model has it (dream alone does), on or off",
+                     FIELD(bma), words({std::pair{std::string("own"), Bma::own}, {"on", Bma::on}, {"off", Bma::off}})));
+  k.push_back(number("target_dropout", "share of the targets' values that bm3 drops", FIELD(bm3.dropout), {0, 0.999}));
+  k.push_back(number("edge_dropout", "share of the interactions that an epoch of freedom leaves out",
+                     FIELD(freedom.edge_dropout), {0, 0.999}));
+  // One name for several fields: the models weigh differently and have defaults of their own.
+  k.push_back(weight_of_models(
+      "cl_weight", "weight of the part that bm3 (by default 2) and mgcn (0.01) call contrastive", [](auto& s) {
+        return std::vector{std::pair{"bm3", &s.bm3.cl_weight}, {"mgcn", &s.mgcn.cl_weight}};
+      }));
+  k.push_back(weight_of_models(
+      "reg_weight",
+      "weight of the regulariser on the rows used, by default that of dream; else 1e-2 for mf and vbpr, 1e-3 for "
+      "lightgcn and freedom (of its modal part), 0.1 for bm3, 1e-4 for mgcn",
+      [](auto& s) {
+        return std::vector{std::pair{"dream", &s.model.reg_weight},
+                           {"mf", &s.mf.reg_weight},
+                           {"lightgcn", &s.lightgcn.reg_weight},
+                           {"vbpr", &s.vbpr.reg_weight},
+                           {"bm3", &s.bm3.reg_weight},
+                           {"freedom", &s.freedom.reg_weight},
+                           {"mgcn", &s.mgcn.reg_weight}};
+      }));
   // Training.
   k.push_back(number("learning_rate", "step size of Adam", FIELD(fit.adam.learning_rate), {0, 1e300, true}));
   k.push_back({"learning_rate_scheduler", "two numbers > 0", "[f, p]: the rate is multiplied by f^(epoch / p)",
@@ -367,6 +397,11 @@ std::vector<Key> make_keys() {
 #undef FIELD
 
 }  // namespace
+
+const std::vector<std::string>& model_names() {
+  static const std::vector<std::string> all{"dream", "mf", "lightgcn", "vbpr", "bm3", "freedom", "mgcn"};
+  return all;
+}
 
 const std::vector<Key>& keys() {
   static const std::vector<Key> all = make_keys();

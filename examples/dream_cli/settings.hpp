@@ -25,6 +25,9 @@ struct Key {
   std::function<std::string(Settings&, const nlohmann::json&)> set;
 };
 
+/// The models that there are, DREAM first.
+const std::vector<std::string>& model_names();
+
 /// Every key, by subject.
 const std::vector<Key>& keys();
 

@@ -29,6 +29,7 @@ Settings merged(Settings settings, const TrainArguments& arguments) {
   }
   for (const std::string& text : arguments.assignments) apply(settings, parse_assignment(text));
   if (arguments.model) settings.model_name = *arguments.model;
+  if (arguments.bma) apply(settings, {"bma", *arguments.bma, "--bma"});
   if (arguments.backend) settings.backend = *arguments.backend;
   if (arguments.epochs) settings.fit.epochs = static_cast<int>(*arguments.epochs);
   if (arguments.seed) settings.fit.seed = static_cast<std::uint64_t>(*arguments.seed);
@@ -135,15 +136,8 @@ int train(const TrainArguments& arguments) {
   }
   folder.make();
 
-  const bool is_dream = settings.model_name == "dream";
-  dream::DreamOptions& options = settings.model;
-  options.batch_size = settings.fit.batch_size;
-  dream::ModelDataOptions prepared = options.data;
-  prepared.modal = is_dream && options.modal_line;
-  prepared.user_similarity = options.s3_weight > 0 && options.s3_user_weight > 0;
-  DREAM_EXPECT(!prepared.modal || !data.modalities.empty(), arguments.data,
-               ": has no features for the modal line of dream; add *_feat.npy, or set modal_line=false, or use --model "
-               "lightgcn");
+  const dream::ModelDataOptions prepared = data_options(settings, data, arguments.data);
+  (void)aligns(settings);
   if (!prepared.modal) data.modalities.clear();
   Signals signals;
   const Preparation preparation{context, data, prepared};

@@ -9,13 +9,11 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include <dream/models/dream.hpp>
-#include <dream/models/lightgcn.hpp>
-#include <dream/models/mf.hpp>
 #include <dream/train/checkpoint.hpp>
 #include <dream/train/fit.hpp>
 
 #include "commands.hpp"
+#include "models.hpp"
 #include "progress.hpp"
 #include "run_folder.hpp"
 #include "settings.hpp"
@@ -86,7 +84,7 @@ int run(dream::Context<B>& context, Model& model, const TrainingRun& training) {
       });
       if (trainer.state().epoch < report.epoch) break;  // interrupted within the epoch: its work is lost
       folder.add_epoch(epoch_json(report));
-      ranking_loss = report.losses.front().second;
+      if (report.losses.front().first == "bpr") ranking_loss = report.losses.front().second;
       const std::string& metric = settings.fit.valid_metric;
       progress.epoch_done(report.epoch, report.losses.back().second, report.train_seconds,
                           report.evaluated
@@ -151,25 +149,7 @@ int run(dream::Context<B>& context, Model& model, const TrainingRun& training) {
 template <class B>
 int train_on(dream::Context<B>& context, const dream::ModelData<float, B>& data,
              const dream::ModelDataOptions& prepared, const TrainingRun& training) {
-  const Settings& settings = training.settings;
-  const std::uint64_t seed = settings.fit.seed;
-  if (settings.model_name == "dream") {
-    dream::DreamOptions options = settings.model;
-    options.data = prepared;
-    dream::Dream<float, B> model(context, data, options, seed);
-    return run(context, model, training);
-  }
-  if (settings.model_name == "mf") {
-    dream::MatrixFactorisationOptions options = settings.mf;
-    options.embedding_size = settings.model.embedding_size;
-    options.batch_size = settings.fit.batch_size;
-    dream::MatrixFactorisation<float, B> model(context, data, options, seed);
-    return run(context, model, training);
-  }
-  dream::LightGcnOptions options = settings.lightgcn;
-  options.embedding_size = settings.model.embedding_size;
-  options.n_ui_layers = settings.model.n_ui_layers;
-  dream::LightGcn<float, B> model(context, data, options, seed);
+  dream::AnyModel<float, B> model = make_model(context, data, prepared, training.settings);
   return run(context, model, training);
 }
 

@@ -67,3 +67,18 @@ TEST_CASE("Values of unequal numbers of rows cannot stand side by side") {
   REQUIRE_ERROR(op.shape(both), "a value is 2 x 4, the first 3 x 4");
   REQUIRE_ERROR(op.shape({}), "no values");
 }
+
+TEST_CASE("Columns taken from a value and their gradient are right, the other columns' gradient is zero") {
+  for (const auto& [first, count] : {std::pair<index_t, index_t>{0, 3}, {2, 5}, {4, 5}, {0, 9}, {3, 0}})
+    for (const index_t rows : {1, 33, 600}) {
+      const auto x = random_matrix(rows, 9, 1);
+      TakeColumns<double, Cpu> op(first, count);
+      const OpReport report = check_op(op, {x.view()}, {.entries = 9});
+      INFO(count << " columns from " << first << ", " << rows << " rows: " << report.text());
+      CHECK(report.ok());
+    }
+  Context<Cpu> context(1);
+  Tape<double, Cpu> tape(context);
+  const auto x = random_matrix(3, 4, 1);
+  REQUIRE_ERROR(tape.apply(TakeColumns<double, Cpu>(2, 3), tape.constant(x.view())), "columns 2 to 5");
+}

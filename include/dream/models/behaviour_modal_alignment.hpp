@@ -23,11 +23,6 @@ struct AlignmentOptions {
   double intra_weight = 0.001;
 };
 
-/// Rows of a batch's users and items in one domain; either may be missing.
-struct DomainRows {
-  Var users, items;
-};
-
 template <class T, class B>
 class BehaviourModalAlignment {
  public:

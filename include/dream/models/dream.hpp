@@ -115,6 +115,13 @@ class Dream {
     return sum_.finish(tape);
   }
 
+  /// E_B and E_M of the listed users and items.
+  std::array<DomainRows, 2> domains(Tape<T, B>& tape, VectorView<const index_t> users,
+                                    VectorView<const index_t> items) {
+    const auto [behaviour, modal] = encode(tape, users, items, {static_cast<index_t>(items.size), 0});
+    return {DomainRows{behaviour.users, behaviour.positives}, DomainRows{modal.users, modal.positives}};
+  }
+
   /// Fused rows E of the listed users and items.
   std::array<Var, 2> represent(Tape<T, B>& tape, VectorView<const index_t> users, VectorView<const index_t> items) {
     const auto [behaviour, modal] = encode(tape, users, items, {static_cast<index_t>(items.size), 0});

@@ -5,6 +5,9 @@
 //   void bind_large_gradients(const Tape<T, B>&);                     // after backward: where their factors are
 //   Losses losses(Tape<T, B>&, const Batch&);                         // one training step's loss, on the tape
 //   std::array<Var, 2> represent(Tape<T, B>&, users, items);          // fused rows of the listed users and items
+// and, where it has them,
+//   void begin_epoch(Context<B>&, Context<Cpu>& host, CsrView<T> interactions, std::uint32_t epoch);   // before each
+//   std::array<DomainRows, 2> domains(Tape<T, B>&, users, items);     // behaviour and modal rows of the same
 // and scores a user and an item by the dot product of their rows.
 #pragma once
 
@@ -30,6 +33,11 @@ struct Batch {
   index_t size() const { return static_cast<index_t>(users.size); }
   VectorView<const index_t> positives() const { return {items.data, users.size}; }
   VectorView<const index_t> negatives() const { return {items.data + users.size, users.size}; }
+};
+
+/// Rows of some users and items in one domain, behaviour or modal; either may be missing.
+struct DomainRows {
+  Var users, items;
 };
 
 /// One term of a loss, before its weight.

@@ -42,4 +42,32 @@ class ConcatColumns {
   }
 };
 
+/// Y = columns first .. first + count - 1 of X.  dX = dY there, 0 elsewhere.
+template <class T, class B>
+class TakeColumns {
+ public:
+  TakeColumns(index_t first, index_t count) : first_(first), count_(count) {}
+
+  Shape shape(MatrixView<const T> x) const {
+    DREAM_EXPECT(first_ >= 0 && count_ >= 0 && std::int64_t{first_} + count_ <= x.cols, "columns ", first_, " to ",
+                 std::int64_t{first_} + count_, " of a value that is ", dream::shape(x));
+    return {x.rows, count_};
+  }
+  void forward(Context<B>& context, MatrixView<const T> x, MatrixView<T> y) {
+    axpby<T>(context, T{1}, x.middle_cols(first_, count_), T{0}, y);
+  }
+  void backward(Context<B>& context, MatrixView<const T>, MatrixView<const T>, MatrixView<const T> dy, GradView<T> dx) {
+    if (!dx.wanted()) return;
+    if (dx.beta == T{0}) {
+      fill(context, dx.view, T{0});
+    } else if (dx.beta != T{1}) {
+      axpby<T>(context, dx.beta, dx.view, T{0}, dx.view);
+    }
+    axpby<T>(context, T{1}, dy, T{1}, dx.view.middle_cols(first_, count_));
+  }
+
+ private:
+  index_t first_, count_;
+};
+
 }  // namespace dream

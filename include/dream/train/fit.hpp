@@ -125,7 +125,7 @@ class Trainer {
     std::int64_t interactions = 0;
     double loss = 0;
     for (std::int64_t s = 0; s < steps; ++s) {
-      if (s == 0) monitor_.reset(*context_, report.epoch);
+      if (s == 0) begin_epoch();
       interactions += draw_and_train(s, factor);
       // Where kernels run, asking for the loss waits for them.
       if (!KernelBackend<B> || s == 0 || s % 64 == 63)
@@ -178,7 +178,7 @@ class Trainer {
 
   /// One optimiser step on a batch. Throws where a loss term is not finite.
   void step(const Batch& batch, double learning_rate_factor = 1.0) {
-    monitor_.reset(*context_, state_.epoch + 1);
+    begin_epoch();
     train_step(batch, learning_rate_factor);
     monitor_.collect(*context_);
   }
@@ -224,6 +224,13 @@ class Trainer {
   std::array<Matrix<T, Cpu>, 2>& best_vectors() { return best_; }
 
  private:
+  void begin_epoch() {
+    const std::uint32_t epoch = static_cast<std::uint32_t>(state_.epoch);
+    monitor_.reset(*context_, state_.epoch + 1);
+    if constexpr (requires { model_->begin_epoch(*context_, host_.get(), train_.view(), epoch); })
+      model_->begin_epoch(*context_, host_.get(), train_.view(), epoch);
+  }
+
   void expect_finite(const std::string& what, MatrixView<const T> m, int epoch) {
     if (all_finite<T>(*context_, m)) return;
     stopped_ = true;

@@ -41,6 +41,13 @@ void exponential(T* x, std::int64_t count) {
   a = a.exp();
 }
 
+/// x[i] = tanh(x[i]), vectorised for floats; NaN only for NaN. The last bit may depend on the place, as above.
+template <class T>
+void hyperbolic_tangent(T* x, std::int64_t count) {
+  Eigen::Map<Eigen::Array<T, Eigen::Dynamic, 1>> a(x, count);
+  a = a.tanh();
+}
+
 /// y = alpha x + beta y, elementwise.
 template <class T>
 void axpby(Context<Cpu>& context, T alpha, MatrixView<const T> x, T beta, MatrixView<T> y) {

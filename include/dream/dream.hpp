@@ -33,9 +33,14 @@
 #include <dream/components/graph_propagation.hpp>
 #include <dream/components/modal_fusion.hpp>
 #include <dream/components/ranking_loss.hpp>
+#include <dream/models/any_model.hpp>
+#include <dream/models/bm3.hpp>
 #include <dream/models/dream.hpp>
+#include <dream/models/freedom.hpp>
 #include <dream/models/lightgcn.hpp>
 #include <dream/models/mf.hpp>
+#include <dream/models/mgcn.hpp>
+#include <dream/models/vbpr.hpp>
 // Training, evaluation, recommendations.
 #include <dream/eval/ranking.hpp>
 #include <dream/serve/export.hpp>

@@ -36,13 +36,21 @@ TEST_CASE("Ten steps of VBPR on its kernels are those on the host") {
 }
 
 TEST_CASE("Ten steps of BM3 on its kernels, its dropout drawn there, are those on the host") {
-  compare_both_ways<Bm3>("BM3", {.item_graph = ItemGraph::none}, Bm3Options{.n_ui_layers = 2, .dropout = 0.5});
+  Bm3Options options;
+  options.n_ui_layers = 2;
+  options.dropout = 0.5;
+  compare_both_ways<Bm3>("BM3", {.item_graph = ItemGraph::none}, options);
 }
 
 TEST_CASE("Ten steps of FREEDOM on its kernels, its graph pruned for every epoch, are those on the host") {
-  compare_both_ways<Freedom>("FREEDOM", {.item_graph = ItemGraph::binary}, FreedomOptions{.n_mm_layers = 2});
+  FreedomOptions options;
+  options.n_mm_layers = 2;
+  compare_both_ways<Freedom>("FREEDOM", {.item_graph = ItemGraph::binary}, options);
 }
 
 TEST_CASE("Ten steps of MGCN on its kernels are those on the host") {
-  compare_both_ways<Mgcn>("MGCN", {}, MgcnOptions{.n_mm_layers = 2, .cl_weight = 0.1});
+  MgcnOptions options;
+  options.n_mm_layers = 2;
+  options.cl_weight = 0.1;
+  compare_both_ways<Mgcn>("MGCN", {}, options);
 }

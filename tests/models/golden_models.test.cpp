@@ -9,6 +9,7 @@
 #include <dream/models/freedom.hpp>
 #include <dream/models/lightgcn.hpp>
 #include <dream/models/mf.hpp>
+#include <dream/models/mgcn.hpp>
 #include <dream/models/vbpr.hpp>
 
 using namespace dream;
@@ -258,6 +259,25 @@ TEST_CASE("FREEDOM agrees with the reference, on a pruned graph and on the whole
           pairs.item.push_back(i);
         }
     model.prune(context, context, interaction_matrix<double>(context, pairs, pruned.rows(), pruned.cols()).view());
+    check_model(context, c, model);
+  }
+}
+TEST_CASE("MGCN agrees with the reference") {
+  Context<Cpu> context(2);
+  const auto cases = golden::cases("mgcn");
+  REQUIRE(cases.size() >= 4);
+  for (const Case& c : cases) {
+    INFO(c.name);
+    const auto data = prepare_data<double>(context, dataset_of(c), data_options(c));
+    MgcnOptions options;
+    options.embedding_size = c.config().at("embedding_size");
+    options.n_ui_layers = c.config().at("n_ui_layers");
+    options.n_mm_layers = c.config().at("n_mm_layers");
+    options.cl_weight = c.config().at("cl_weight");
+    options.temperature = c.config().at("temperature");
+    options.reg_weight = c.config().at("reg_weight");
+    options.batch_size = c.config().at("train_batch_size");
+    Mgcn<double, Cpu> model(context, data, options, 1);
     check_model(context, c, model);
   }
 }

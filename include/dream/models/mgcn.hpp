@@ -44,8 +44,7 @@ class Mgcn {
         ego_(parameters_, data.users, data.items, options.embedding_size),
         propagation_(data.graph, options.n_ui_layers),
         embeddings_(parameters_, data.modalities, options.embedding_size, options.train_features),
-        users_(data.modalities.size()),
-        items_(data.modalities.size()),
+        sides_{Side(data.modalities.size()), Side(data.modalities.size()), Side(data.modalities.size())},
         contrast_users_({static_cast<T>(options.temperature)}),
         contrast_items_({static_cast<T>(options.temperature)}),
         regulariser_(RegulariserForm::squares, options.batch_size),
@@ -82,48 +81,31 @@ class Mgcn {
   void bind_large_gradients(const Tape<T, B>& tape) { embeddings_.bind_large_gradients(tape); }
 
   Losses losses(Tape<T, B>& tape, const Batch& batch) {
-    const std::array<index_t, 2> pieces{batch.size(), batch.size()};
-    const auto [behaviour, side] = domains(tape, batch.users, batch.items);
-    const auto [p, n] = tape.split_rows(behaviour.items, pieces);
-    const auto [side_p, side_n] = tape.split_rows(side.items, pieces);
-    const std::array<Var, 3> fused{add(tape, behaviour.users, side.users), add(tape, p, side_p), add(tape, n, side_n)};
+    const auto [behaviour, side] = encode(tape, batch.users, batch.items, {batch.size(), batch.size()});
+    const std::array<Var, 3> fused = add(tape, behaviour, side);
     sum_.start();
     sum_.add("bpr", tape.apply(bpr_, fused[0], fused[1], fused[2]), 1.0);
     if (options_.cl_weight > 0)
-      sum_.add(
-          "contrast",
-          add(tape, tape.apply(contrast_items_, side_p, p), tape.apply(contrast_users_, side.users, behaviour.users)),
-          options_.cl_weight);
+      sum_.add("contrast",
+               add(tape, tape.apply(contrast_items_, side[1], behaviour[1]),
+                   tape.apply(contrast_users_, side[0], behaviour[0])),
+               options_.cl_weight);
     if (options_.reg_weight > 0)
       sum_.add("reg", tape.apply_to_all(regulariser_, std::span<const Var>(fused)), options_.reg_weight);
-    if (options_.align) alignment_.add(tape, sum_, {behaviour.users, p}, {side.users, side_p});
+    if (options_.align) alignment_.add(tape, sum_, {behaviour[0], behaviour[1]}, {side[0], side[1]});
     return sum_.finish(tape);
   }
 
   std::array<Var, 2> represent(Tape<T, B>& tape, VectorView<const index_t> users, VectorView<const index_t> items) {
-    const auto [behaviour, side] = domains(tape, users, items);
-    return {add(tape, behaviour.users, side.users), add(tape, behaviour.items, side.items)};
+    const auto [behaviour, side] = encode(tape, users, items, {static_cast<index_t>(items.size), 0});
+    return {add(tape, behaviour[0], side[0]), add(tape, behaviour[1], side[1])};
   }
 
   /// E_B and side of the listed users and items.
   std::array<DomainRows, 2> domains(Tape<T, B>& tape, VectorView<const index_t> users,
                                     VectorView<const index_t> items) {
-    const Var ego_items = parameters_.on(tape, ego_.items);
-    propagation_.select(users, items);
-    const auto [u, i] =
-        tape.split_rows(tape.apply(propagation_, parameters_.on(tape, ego_.users), ego_items),
-                        std::array<index_t, 2>{static_cast<index_t>(users.size), static_cast<index_t>(items.size)});
-    for (std::size_t m = 0; m < modal_.size(); ++m) {
-      Modal& modal = *modal_[m];
-      Var h = tape.apply(modal.gate, embeddings_.project(tape, m), ego_items, parameters_.on(tape, modal.gate_weight),
-                         parameters_.on(tape, modal.gate_bias));
-      for (auto& relation : modal.item_relations) h = tape.apply(relation, h);
-      modal.user_rows.select(users);
-      modal.item_rows.select(items);
-      users_.modal[m] = tape.apply(modal.user_rows, h);
-      items_.modal[m] = tape.apply(modal.item_rows, h);
-    }
-    return {DomainRows{u, i}, DomainRows{side(tape, users_, u), side(tape, items_, i)}};
+    const auto [behaviour, side] = encode(tape, users, items, {static_cast<index_t>(items.size), 0});
+    return {DomainRows{behaviour[0], behaviour[1]}, DomainRows{side[0], side[1]}};
   }
 
  private:
@@ -137,7 +119,7 @@ class Mgcn {
     GatherRows<T, B> item_rows;
   };
 
-  /// What makes `side` from the rows of users, or of items.
+  /// What makes `side` from some rows.
   struct Side {
     explicit Side(std::size_t modalities)
         : modal(modalities),
@@ -150,6 +132,32 @@ class Mgcn {
     WeightedSum<T, B> without_common, mean;
     std::vector<Var> parts;
   };
+
+  /// E_B and side of the listed users and of both pieces of the items.
+  std::array<std::array<Var, 3>, 2> encode(Tape<T, B>& tape, VectorView<const index_t> users,
+                                           VectorView<const index_t> items, std::array<index_t, 2> pieces) {
+    const Var ego_items = parameters_.on(tape, ego_.items);
+    propagation_.select(users, items);
+    const std::array<Var, 3> behaviour =
+        tape.split_rows(tape.apply(propagation_, parameters_.on(tape, ego_.users), ego_items),
+                        std::array<index_t, 3>{static_cast<index_t>(users.size), pieces[0], pieces[1]});
+    for (std::size_t m = 0; m < modal_.size(); ++m) {
+      Modal& modal = *modal_[m];
+      Var h = tape.apply(modal.gate, embeddings_.project(tape, m), ego_items, parameters_.on(tape, modal.gate_weight),
+                         parameters_.on(tape, modal.gate_bias));
+      for (auto& relation : modal.item_relations) h = tape.apply(relation, h);
+      modal.user_rows.select(users);
+      modal.item_rows.select(items);
+      const auto [first, second] = tape.split_rows(tape.apply(modal.item_rows, h), pieces);
+      sides_[0].modal[m] = tape.apply(modal.user_rows, h);
+      sides_[1].modal[m] = first;
+      sides_[2].modal[m] = second;
+    }
+    std::array<Var, 3> modal;
+    for (std::size_t r = 0; r < 3; ++r)
+      if (r < 2 || pieces[1] > 0) modal[r] = side(tape, sides_[r], behaviour[r]);
+    return {behaviour, modal};
+  }
 
   Var side(Tape<T, B>& tape, Side& rows, Var behaviour) {
     rows.parts = rows.modal;
@@ -166,6 +174,9 @@ class Mgcn {
     }
     return tape.apply_to_all(rows.mean, std::span<const Var>(rows.parts));
   }
+  std::array<Var, 3> add(Tape<T, B>& tape, const std::array<Var, 3>& x, const std::array<Var, 3>& y) {
+    return {add(tape, x[0], y[0]), add(tape, x[1], y[1]), add(tape, x[2], y[2])};
+  }
   Var add(Tape<T, B>& tape, Var x, Var y) {
     const std::array<Var, 2> both{x, y};
     return tape.apply_to_all(sum_.plain(2), std::span<const Var>(both));
@@ -178,7 +189,7 @@ class Mgcn {
   ModalEmbeddings<T, B> embeddings_;
   ParameterId attention_weight_, attention_bias_, attention_query_;
   std::vector<std::unique_ptr<Modal>> modal_;
-  Side users_, items_;
+  std::array<Side, 3> sides_;  // of users and of both pieces of the items
   BprLoss<T, B> bpr_;
   InfoNce<T, B> contrast_users_, contrast_items_;
   EmbeddingRegulariser<T, B> regulariser_;

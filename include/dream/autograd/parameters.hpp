@@ -103,8 +103,8 @@ void xavier_normal(MatrixView<T> m, std::uint64_t seed, std::uint32_t step, doub
   const RandomStream random{seed, RandomUse::initialise, step};
   for (index_t i = 0; i < m.rows; ++i)
     for (index_t j = 0; j < m.cols; ++j)
-      m(i, j) = static_cast<T>(
-          random.normal(static_cast<std::uint64_t>(i) * static_cast<std::uint64_t>(m.cols) + j) * deviation);
+      m(i, j) = static_cast<T>(random.normal(static_cast<std::uint64_t>(i) * static_cast<std::uint64_t>(m.cols) + j) *
+                               deviation);
 }
 
 namespace detail {

@@ -24,7 +24,9 @@
 // The tape and its ops.
 #include <dream/autograd/parameters.hpp>
 #include <dream/autograd/tape.hpp>
+#include <dream/ops/columns.hpp>
 #include <dream/ops/dense.hpp>
+#include <dream/ops/dropout.hpp>
 #include <dream/ops/graph.hpp>
 // Components and the models made of them.
 #include <dream/components/batch_similarity_loss.hpp>
@@ -32,6 +34,7 @@
 #include <dream/components/gated_modal_encoder.hpp>
 #include <dream/components/graph_propagation.hpp>
 #include <dream/components/modal_fusion.hpp>
+#include <dream/components/modality_attention.hpp>
 #include <dream/components/ranking_loss.hpp>
 #include <dream/models/any_model.hpp>
 #include <dream/models/bm3.hpp>

@@ -10,10 +10,12 @@
 #include <dream/kernels/cosine_distance.cuh>
 #include <dream/kernels/dense.cuh>
 #include <dream/kernels/dot_products.cuh>
+#include <dream/kernels/dropout.cuh>
 #include <dream/kernels/embedding_regulariser.cuh>
 #include <dream/kernels/gated_modal_encoder.cuh>
 #include <dream/kernels/loss_sums.cuh>
 #include <dream/kernels/modal_fusion.cuh>
+#include <dream/kernels/modality_attention.cuh>
 #include <dream/kernels/moment_distance.cuh>
 #include <dream/kernels/ranking_loss.cuh>
 #include <dream/kernels/row_norm.cuh>
@@ -110,6 +112,53 @@ TEST_CASE("The gate and the fusion of modalities on a GPU are those of the emula
         backward.workspace = on.template room<double>(fuse_modalities_backward_workspace());
         fuse_modalities_backward(on.context, backward);
       });
+  });
+}
+
+TEST_CASE("Dropout on a GPU drops what the emulator drops, and scales the rest") {
+  NEEDS_GPU();
+  for_types_and_sizes([](auto zero, index_t n) {
+    using T = decltype(zero);
+    for (const index_t d : {3, 33, 64})
+      compare(tolerance<T>, [&](auto& on) {
+        const auto x = on.template input<T>(n, d), old = on.template input<T>(n, d);
+        const std::vector<std::uint32_t> step(1, 77);
+        const DropoutMask mask{5, 2, 0x40000000u, 0, on.template copied<std::uint32_t>(step).data};
+        on.watch(old);
+        launch<DropValues<T>>(on.context, {mask, T(1.25), x, T{0}, on.template output<T>(n, d)});
+        launch<DropValues<T>>(on.context, {mask, T(1.25), x, T(-2), old});
+      });
+  });
+}
+
+TEST_CASE("Attention over modalities on a GPU is that of the emulator, forward and backward") {
+  NEEDS_GPU();
+  for_types_and_sizes([](auto zero, index_t n) {
+    using T = decltype(zero);
+    for (const int count : {2, 3, 8})
+      for (const index_t d : {33, 64})
+        compare(tolerance<T>, [&](auto& on) {
+          const index_t k = d + 31;
+          const auto hidden = on.template input<T>(count * n, k, -2, 2), attention = on.template output<T>(count, n);
+          const VectorView<const T> a0{on.template input<T>(1, k).data, k}, q{on.template input<T>(1, k).data, k};
+          const auto d_out = on.template input<T>(n, d), slopes = on.template output<T>(count, n);
+          on.watch(hidden);
+          AttendModalitiesArguments<T> forward{hidden, a0, q, {}, attention, on.template output<T>(n, d)};
+          AttendModalitiesBackwardArguments<T> backward{};
+          backward.attention = attention;
+          backward.d_out = d_out;
+          backward.slopes = slopes;
+          for (int m = 0; m < count; ++m) {
+            forward.in[m] = backward.in[m] = on.template input<T>(n, d);
+            backward.d_in[m] = {on.template output<T>(n, d), T{0}};
+          }
+          attend_modalities(on.context, forward);
+          attend_modalities_backward(on.context, backward);
+          const index_t pieces = ColumnSumPieces<T>::count(count * n);
+          const auto a0_pieces = on.template output<T>(pieces, k), q_pieces = on.template output<T>(pieces, k);
+          launch<AttentionPreGradient<T>>(
+              on.context, {hidden, slopes.data, q, on.template output<T>(count * n, k), a0_pieces.data, q_pieces.data});
+        });
   });
 }
 

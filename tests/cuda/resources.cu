@@ -14,6 +14,7 @@
 #include <dream/kernels/dense.cuh>
 #include <dream/kernels/digit_sort.cuh>
 #include <dream/kernels/dot_products.cuh>
+#include <dream/kernels/dropout.cuh>
 #include <dream/kernels/embedding_regulariser.cuh>
 #include <dream/kernels/entry.cuh>
 #include <dream/kernels/gated_modal_encoder.cuh>
@@ -22,6 +23,7 @@
 #include <dream/kernels/knn.cuh>
 #include <dream/kernels/loss_sums.cuh>
 #include <dream/kernels/modal_fusion.cuh>
+#include <dream/kernels/modality_attention.cuh>
 #include <dream/kernels/moment_distance.cuh>
 #include <dream/kernels/ranking_loss.cuh>
 #include <dream/kernels/ranking_metrics.cuh>
@@ -91,6 +93,9 @@ template struct Watched<kernels::MoveByDigit>;
 template struct Watched<kernels::DotPieces<float>>;
 template struct Watched<kernels::DotFinish>;
 
+// dropout.cuh
+template struct Watched<kernels::DropValues<float>>;
+
 // embedding_regulariser.cuh
 template struct Watched<kernels::RegulariserFinish<float>>;
 template struct Watched<kernels::RegulariserBackward<float>>;
@@ -128,6 +133,15 @@ template struct Watched<kernels::FuseModalities<float, 2>>;
 template struct Watched<kernels::FuseModalities<float>>;
 template struct Watched<kernels::FuseModalitiesBackward<float>>;
 template struct Watched<kernels::FusionLogitsBackward<float>>;
+
+// modality_attention.cuh
+template struct Watched<kernels::AttendModalities<float, 2>>;
+template struct Watched<kernels::AttendModalities<float, 4>>;
+template struct Watched<kernels::AttendModalities<float>>;
+template struct Watched<kernels::AttendModalitiesBackward<float, 2>>;
+template struct Watched<kernels::AttendModalitiesBackward<float, 4>>;
+template struct Watched<kernels::AttendModalitiesBackward<float>>;
+template struct Watched<kernels::AttentionPreGradient<float>>;
 
 // moment_distance.cuh
 template struct Watched<kernels::MomentSums<float, false>>;

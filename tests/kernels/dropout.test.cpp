@@ -79,6 +79,19 @@ TEST_CASE("The same place has the same mask in every layout, in place and in flo
   }
 }
 
+TEST_CASE("A word that is the threshold keeps its value") {
+  DropoutMask mask;
+  mask.threshold = mask.words(0, 0, 0, 1).word[0];
+  KernelMatrix<float> x(1, 1), y(1, 1);
+  x(0, 0) = 3;
+  Context<Emulated> context;
+  launch<DropValues<float>>(context, {mask, 2, x.view(), 0, y.view()});
+  REQUIRE(y(0, 0) == 6);
+  ++mask.threshold;
+  launch<DropValues<float>>(context, {mask, 2, x.view(), 0, y.view()});
+  REQUIRE(y(0, 0) == 0);
+}
+
 TEST_CASE("A threshold of 0 keeps all values, the largest nearly none") {
   KernelMatrix<float> ones(100, 100), y(100, 100);
   ones.fill([](auto, auto) { return 1; });

@@ -33,8 +33,8 @@ struct Case {
       : size(s),
         count(modalities),
         hidden(KernelMatrix<T>::random(modalities * s.b, s.k, 1, of_hidden)),
-        a0(KernelMatrix<T>::random(1, s.k, 2)),
-        q(KernelMatrix<T>::random(1, s.k, 3, {}, 2 / std::sqrt(static_cast<double>(s.k)))) {
+        a0(KernelMatrix<T>::random(1, s.k, 2, {0, modalities % 2})),
+        q(KernelMatrix<T>::random(1, s.k, 3, {0, modalities / 2 % 2}, 2 / std::sqrt(static_cast<double>(s.k)))) {
     for (int m = 0; m < count; ++m)
       in.push_back(
           KernelMatrix<T>::random(s.b, s.d, static_cast<std::uint32_t>(10 + m), layouts[(m + layout.gap) % 4]));

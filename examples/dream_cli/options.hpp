@@ -28,6 +28,7 @@ struct Settings {
   dream::FreedomOptions freedom;
   dream::MgcnOptions mgcn;
   Bma bma = Bma::own;
+  bool diagnostics = true;  ///< of the model, beside every evaluation on valid
   dream::FitOptions fit;
   dream::ReadOptions read;
 };

@@ -368,6 +368,8 @@ std::vector<Key> make_keys() {
                  s.fit.valid_metric = metric.substr(0, at) + "@" + std::to_string(k_value);
                  return "";
                }});
+  k.push_back(flag("diagnostics", "forgetting, misalignment, alignment and uniformity beside every evaluation on valid",
+                   FIELD(diagnostics)));
   k.push_back(flag("mask_valid_in_test", "leave a user's valid items out of the test ranking too",
                    FIELD(fit.mask_valid_in_test)));
   // Data.

@@ -90,6 +90,19 @@ nlohmann::ordered_json epoch_json(const dream::EpochReport& report) {
   return line;
 }
 
+nlohmann::ordered_json diagnostics_json(const dream::Diagnostics& found) {
+  nlohmann::ordered_json json;
+  if (!found.forgetting.empty()) json["forgetting"] = metrics_json(found.forgetting);
+  const auto apart = [&](const char* name, const dream::Misalignment& m) {
+    if (m.entities > 0) json["misalignment"][name] = {{"mean_cosine", m.mean_cosine}, {"histogram", m.histogram}};
+  };
+  apart("users", found.users);
+  apart("items", found.items);
+  json["alignment"] = found.alignment;
+  json["uniformity"] = {{"users", found.user_uniformity}, {"items", found.item_uniformity}};
+  return json;
+}
+
 std::string result_text(const dream::Evaluation& test) {
   std::vector<Row> rows{{"test", "all items", "warm items", "cold items"}};
   for (const auto& [name, value] : test.all.values) {

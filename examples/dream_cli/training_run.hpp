@@ -9,6 +9,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include <dream/eval/diagnostics.hpp>
 #include <dream/train/checkpoint.hpp>
 #include <dream/train/fit.hpp>
 
@@ -50,12 +51,14 @@ nlohmann::ordered_json metrics_json(const std::vector<std::pair<std::string, dou
 /// The metrics; none where there was nobody to take means over.
 nlohmann::ordered_json table_json(const dream::MetricTable& table);
 nlohmann::ordered_json epoch_json(const dream::EpochReport& report);
+nlohmann::ordered_json diagnostics_json(const dream::Diagnostics& found);
 /// The test metrics as a table, for all, warm and cold items.
 std::string result_text(const dream::Evaluation& test);
 
 /// Trains a model that is ready; everything that does not depend on what it is.
 template <class B, class Model>
-int run(dream::Context<B>& context, Model& model, const TrainingRun& training) {
+int run(dream::Context<B>& context, Model& model, const dream::ModelData<float, B>& prepared,
+        const TrainingRun& training) {
   const Settings& settings = training.settings;
   const dream::Dataset& data = training.data;
   RunFolder& folder = training.folder;
@@ -83,7 +86,15 @@ int run(dream::Context<B>& context, Model& model, const TrainingRun& training) {
         return !training.signals.stop_asked();
       });
       if (trainer.state().epoch < report.epoch) break;  // interrupted within the epoch: its work is lost
-      folder.add_epoch(epoch_json(report));
+      nlohmann::ordered_json line = epoch_json(report);
+      if (settings.diagnostics && report.evaluated) {
+        const auto vectors = trainer.represent();
+        const auto users = dream::download<float>(context, vectors[0]),
+                   items = dream::download<float>(context, vectors[1]);
+        line["diagnostics"] = diagnostics_json(dream::diagnose(context, trainer.host(), model, prepared, users.view(),
+                                                               items.view(), trainer.train_interactions()));
+      }
+      folder.add_epoch(line);
       if (report.losses.front().first == "bpr") ranking_loss = report.losses.front().second;
       const std::string& metric = settings.fit.valid_metric;
       progress.epoch_done(report.epoch, report.losses.back().second, report.train_seconds,
@@ -150,7 +161,7 @@ template <class B>
 int train_on(dream::Context<B>& context, const dream::ModelData<float, B>& data,
              const dream::ModelDataOptions& prepared, const TrainingRun& training) {
   dream::AnyModel<float, B> model = make_model(context, data, prepared, training.settings);
-  return run(context, model, training);
+  return run(context, model, data, training);
 }
 
 }  // namespace dream_cli

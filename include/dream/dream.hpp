@@ -45,6 +45,7 @@
 #include <dream/models/mgcn.hpp>
 #include <dream/models/vbpr.hpp>
 // Training, evaluation, recommendations.
+#include <dream/eval/diagnostics.hpp>
 #include <dream/eval/ranking.hpp>
 #include <dream/serve/export.hpp>
 #include <dream/serve/recommend.hpp>

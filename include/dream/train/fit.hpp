@@ -213,6 +213,8 @@ class Trainer {
   const Matrix<T, Cpu>& best_items() const { return best_[1]; }
 
   Context<B>& context() { return *context_; }
+  /// What the host computes with; the same context where nothing else runs.
+  Context<Cpu>& host() { return host_.get(); }
   Model& model() { return *model_; }
   PairSampler& sampler() { return sampler_; }
   Adam<T, B>& optimiser() { return optimiser_; }

@@ -1,0 +1,135 @@
+#include <cmath>
+
+#include <dream/data/synthetic.hpp>
+#include <dream/eval/diagnostics.hpp>
+#include <dream/models/dream.hpp>
+#include <dream/models/lightgcn.hpp>
+#include <dream/testing/emulated.hpp>
+
+#include "ops/inputs.hpp"
+#include "support/catch.hpp"
+
+using namespace dream;
+using namespace dream_test;
+
+namespace {
+
+Matrix<double, Cpu> matrix(index_t cols, std::vector<double> values) {
+  Matrix<double, Cpu> m(static_cast<index_t>(values.size()) / cols, cols);
+  std::copy(values.begin(), values.end(), m.data());
+  return m;
+}
+
+Dataset world() {
+  SyntheticOptions options{.users = 80, .items = 50, .interactions = 600, .modalities = {{"image", 12}, {"text", 7}}};
+  options.groups = 4;
+  options.missing_fraction = 0.2;
+  return make_synthetic(options);
+}
+
+/// 1 - the mean cosine of the rows of the items that have the modality.
+double forgetting(MatrixView<const double> z, MatrixView<const double> f, const Array<std::uint8_t, Cpu>& present) {
+  double sum = 0, count = 0;
+  for (index_t i = 0; i < z.rows; ++i) {
+    if (!present[i]) continue;
+    double zf = 0, zz = 0, ff = 0;
+    for (index_t j = 0; j < z.cols; ++j) {
+      zf += z(i, j) * f(i, j);
+      zz += z(i, j) * z(i, j);
+      ff += f(i, j) * f(i, j);
+    }
+    sum += zz > 0 ? zf / std::sqrt(zz * ff) : 0;
+    ++count;
+  }
+  return 1 - sum / count;
+}
+
+}  // namespace
+
+TEST_CASE("Misalignment is the mean cosine of two representations, with its histogram, without zero rows") {
+  const auto x = matrix(2, {1, 0, 0, 2, 3, 0, 0, 0, 1, 1}), y = matrix(2, {5, 0, 0, -1, 0, 7, 1, 1, 0, 0});
+  const Misalignment found = misalignment<double>(x.view(), y.view());  // cosines 1, -1, 0
+  CHECK(found.entities == 3);
+  CHECK(std::abs(found.mean_cosine) < 1e-15);
+  CHECK(found.histogram[0] == 1);
+  CHECK(found.histogram[10] == 1);
+  CHECK(found.histogram[19] == 1);
+  CHECK(std::accumulate(found.histogram.begin(), found.histogram.end(), std::int64_t{0}) == 3);
+  REQUIRE_ERROR(misalignment<double>(x.view(), matrix(2, {1, 0}).view()), "X is 5 x 2, Y is 1 x 2");
+}
+
+TEST_CASE("Alignment is the mean distance of the pairs on the sphere, uniformity nears its known values") {
+  Context<Cpu> context(2);
+  const auto users = matrix(2, {2, 0, 0, 3}), items = matrix(2, {1, 0, -4, 0, 0, 0});
+  const auto pairs =
+      csr_from_triplets<double>(context, 2, 3, std::vector<index_t>{0, 0, 1, 1}, std::vector<index_t>{0, 1, 0, 2});
+  CHECK(std::abs(alignment<double>(context, users.view(), items.view(), pairs.view()) - (0 + 4 + 2 + 1) / 4.0) < 1e-15);
+
+  Matrix<double, Cpu> same(9, 3);
+  same.fill(0.5);
+  CHECK(std::abs(uniformity<double>(context, same.view())) < 1e-12);
+  // Two opposite points, 4 apart squared: half of the pairs of different rows of many are the same point.
+  Matrix<double, Cpu> opposite(2, 1);
+  opposite(0, 0) = 1;
+  opposite(1, 0) = -3;
+  CHECK(std::abs(uniformity<double>(context, opposite.view()) + 8) < 1e-12);
+  // Uniform on the circle: log of the Bessel function e^-4 I_0(4), up to the noise of 65,536 pairs and 4,000 points.
+  const auto gaussian = random_matrix(4000, 2, 1);
+  CHECK(std::abs(uniformity<double>(context, gaussian.view()) - std::log(std::exp(-4.0) * 11.301921952136330)) < 0.02);
+  CHECK(uniformity<double>(context, matrix(2, {1, 0}).view()) == 0);
+}
+
+TEST_CASE("Forgetting is 0 at the features and follows the modal embeddings, on the host and by kernels") {
+  Context<Cpu> context(1);
+  Context<Emulated> emulated;
+  const Dataset dataset = world();
+  const ModelDataOptions prepared;
+  const auto data = prepare_data<double>(context, dataset, prepared);
+  const auto uploaded = upload<double>(emulated, data);
+  for (std::size_t m = 0; m < 2; ++m) {
+    const auto& modality = data.modalities[m];
+    const MatrixView<const double> f = modality.features.view().full();
+    CHECK(std::abs(modal_forgetting<double>(context, f, modality)) < 1e-14);
+    auto z = random_matrix(f.rows, f.cols, 3, 5);
+    const double expected = forgetting(std::as_const(z).view(), f, modality.present);
+    CHECK(expected > 0.5);
+    CHECK(std::abs(modal_forgetting<double>(context, z.view(), modality) - expected) < 1e-13);
+    const auto on_kernels = upload<double>(emulated, std::as_const(z).view());
+    CHECK(std::abs(modal_forgetting<double>(emulated, on_kernels.view(), uploaded.modalities[m]) - expected) < 1e-13);
+  }
+}
+
+TEST_CASE("A model is diagnosed in all it has: DREAM in both domains, LightGCN in one") {
+  Context<Cpu> context(1);
+  Context<Emulated> emulated;
+  const Dataset dataset = world();
+  DreamOptions options;
+  options.embedding_size = 8;
+  const auto data = prepare_data<double>(context, dataset, options.data);
+  const auto interactions =
+      interaction_matrix<double>(context, dataset.train, dataset.user_count(), dataset.item_count());
+  const auto users = random_matrix(data.users, 8, 1), items = random_matrix(data.items, 8, 2);
+  Dream<double, Cpu> model(context, data, options, 1);
+  const Diagnostics found = diagnose(context, context, model, data, users.view(), items.view(), interactions.view());
+  REQUIRE(found.forgetting.size() == 2);
+  CHECK(found.forgetting[0].first == "image");
+  CHECK(std::abs(found.forgetting[0].second) < 1e-14);
+  CHECK(found.users.entities > 0);
+  CHECK(found.items.entities > 0);
+  CHECK(std::abs(found.items.mean_cosine) < 1);
+  CHECK(found.alignment == alignment<double>(context, users.view(), items.view(), interactions.view()));
+
+  const auto uploaded = upload<double>(emulated, data);
+  Dream<double, Emulated> again(emulated, uploaded, options, 1);
+  const Diagnostics by_kernels =
+      diagnose(emulated, context, again, uploaded, users.view(), items.view(), interactions.view());
+  CHECK(by_kernels.users.entities == found.users.entities);
+  CHECK(std::abs(by_kernels.users.mean_cosine - found.users.mean_cosine) < 1e-12);
+  CHECK(std::abs(by_kernels.items.mean_cosine - found.items.mean_cosine) < 1e-12);
+
+  LightGcn<double, Cpu> plain(context, data, {.embedding_size = 8}, 1);
+  const Diagnostics one = diagnose(context, context, plain, data, users.view(), items.view(), interactions.view());
+  CHECK(one.forgetting.empty());
+  CHECK(one.users.entities == 0);
+  CHECK(one.user_uniformity < 0);
+}

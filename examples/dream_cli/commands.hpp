@@ -25,6 +25,19 @@ struct TrainArguments {
   std::vector<std::string> assignments;  ///< of --set
 };
 
+struct TuneArguments {
+  std::string data;
+  std::string out;
+  std::optional<std::string> model;
+  std::optional<std::string> bma;
+  std::optional<std::string> backend;
+  std::optional<std::int64_t> random;  ///< how many combinations, drawn at random; all otherwise
+  std::int64_t draw_seed = 1;
+  int threads = 0;
+  std::string config;
+  std::vector<std::string> assignments;  ///< of --set
+};
+
 struct EvaluateArguments {
   std::string data;
   std::string checkpoint;
@@ -84,6 +97,7 @@ struct CompareArguments {
 };
 
 int train(const TrainArguments&);
+int tune(const TuneArguments&);
 int evaluate(const EvaluateArguments&);
 int recommend(const RecommendArguments&);
 int similar(const SimilarArguments&);

@@ -4,6 +4,8 @@
 #include <exception>
 #include <functional>
 #include <new>
+#include <optional>
+#include <string>
 
 #include <dream/core/error.hpp>
 
@@ -40,6 +42,15 @@ void add_backend(CLI::App* sub, Name& backend) {
       ->type_name("NAME");
 }
 
+void add_model(CLI::App* sub, std::optional<std::string>& model, std::optional<std::string>& bma) {
+  sub->add_option("--model", model, "dream (default), mf, lightgcn, vbpr, bm3, freedom or mgcn")
+      ->check(CLI::IsMember(model_names()))
+      ->type_name("NAME");
+  sub->add_option("--bma", bma, "behaviour-modal alignment in the loss of any model with two domains")
+      ->check(CLI::IsMember({"on", "off", "own"}))
+      ->type_name("on|off");
+}
+
 void add_threads(CLI::App* sub, int& threads) {
   sub->add_option("--threads", threads, "threads to use; 0: all. Results do not depend on it")
       ->check(CLI::Range(0, 4096))
@@ -65,12 +76,7 @@ int run(int argc, char** argv) {
                           "  dream train --help-config");
   CLI::Option* data = add_data(sub, t.data);
   CLI::Option* out = sub->add_option("--out", t.out, "folder of the run; made where it is missing")->type_name("DIR");
-  sub->add_option("--model", t.model, "dream (default), mf, lightgcn, vbpr, bm3, freedom or mgcn")
-      ->check(CLI::IsMember(model_names()))
-      ->type_name("NAME");
-  sub->add_option("--bma", t.bma, "behaviour-modal alignment in the loss of any model with two domains")
-      ->check(CLI::IsMember({"on", "off", "own"}))
-      ->type_name("on|off");
+  add_model(sub, t.model, t.bma);
   add_backend(sub, t.backend);
   sub->add_option("--epochs", t.epochs, "the most epochs")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1000000000}))
@@ -99,6 +105,34 @@ int run(int argc, char** argv) {
     }
     chosen = [&] { return train(t); };
   });
+
+  TuneArguments search;
+  sub = command(
+      app, "tune",
+      "Trains a model with every combination of some settings, or some drawn at random, and chooses on valid",
+      "  dream tune --data data/tiktok --out runs/tune --set 'reg_weight=[0.05, 0.1]' --set 'n_ui_layers=[1, 2]'\n"
+      "  dream tune --data data/tiktok --out runs/tune-mgcn --model mgcn --config lists.yaml --random 20");
+  add_data(sub, search.data)->required();
+  sub->add_option("--out", search.out, "folder of the trials; the same command goes on with one that was stopped")
+      ->required()
+      ->type_name("DIR");
+  add_model(sub, search.model, search.bma);
+  add_backend(sub, search.backend);
+  sub->add_option("--config", search.config, "YAML or JSON file of settings; a list of values is searched over")
+      ->type_name("FILE");
+  sub->add_option("--set", search.assignments, "one setting, or KEY=[VALUE, ..] to search over; may be repeated")
+      ->type_name("KEY=VALUE")
+      ->expected(1)
+      ->take_all();
+  sub->add_option("--random", search.random, "try so many combinations, drawn at random")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{100000}))
+      ->type_name("N");
+  sub->add_option("--draw-seed", search.draw_seed, "seed of that draw")
+      ->check(CLI::Range(std::int64_t{0}, largest_whole))
+      ->capture_default_str()
+      ->type_name("S");
+  add_threads(sub, search.threads);
+  sub->callback([&] { chosen = [&] { return tune(search); }; });
 
   EvaluateArguments e;
   sub = command(app, "evaluate", "Prints the ranking metrics of a checkpoint, for all, warm and cold items",

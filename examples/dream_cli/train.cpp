@@ -33,10 +33,6 @@ Settings merged(Settings settings, const TrainArguments& arguments) {
   if (arguments.backend) settings.backend = *arguments.backend;
   if (arguments.epochs) settings.fit.epochs = static_cast<int>(*arguments.epochs);
   if (arguments.seed) settings.fit.seed = static_cast<std::uint64_t>(*arguments.seed);
-  const std::string metric = settings.fit.valid_metric;
-  const int k = std::stoi(metric.substr(metric.find('@') + 1));
-  const auto& ks = settings.fit.top_k;
-  DREAM_EXPECT(std::find(ks.begin(), ks.end(), k) != ks.end(), "valid_metric ", metric, " needs ", k, " in topk");
   return settings;
 }
 
@@ -53,6 +49,7 @@ void expect_same(const Settings& began, const Settings& now, const std::string& 
 }  // namespace
 
 void Signals::catch_them() {
+  if (caught_) return;
   struct sigaction action = {};
   action.sa_handler = [](int) { stop_wish = 1; };
   action.sa_flags = static_cast<int>(SA_RESETHAND);
@@ -135,26 +132,34 @@ int train(const TrainArguments& arguments) {
   }
 
   settings.backend = usable_backend(settings.backend);
+  Signals signals;
+  return train_settings(settings, arguments.data, folder, {.resume = resume, .threads = arguments.threads}, signals);
+}
 
-  dream::Context<Cpu> context(arguments.threads);
-  dream::Dataset data = dream::read_dataset(arguments.data, settings.read);
+int train_settings(const Settings& settings, const std::string& data_folder, RunFolder& folder,
+                   const TrainingChoice& choice, Signals& signals) {
+  const std::string& metric = settings.fit.valid_metric;
+  const int k = std::stoi(metric.substr(metric.find('@') + 1));
+  const auto& ks = settings.fit.top_k;
+  DREAM_EXPECT(std::find(ks.begin(), ks.end(), k) != ks.end(), "valid_metric ", metric, " needs ", k, " in topk");
+  (void)aligns(settings);
+  dream::Context<Cpu> context(choice.threads);
+  dream::Dataset data = dream::read_dataset(data_folder, settings.read);
   const std::uint64_t fingerprint = dream::fingerprint(data);
   for (const std::string& note : data.notes) std::fprintf(stderr, "note: %s\n", note.c_str());
   const int largest_k = *std::max_element(settings.fit.top_k.begin(), settings.fit.top_k.end());
-  DREAM_EXPECT(largest_k <= data.item_count(), "topk asks for ", largest_k, " items, but ", arguments.data, " has ",
+  DREAM_EXPECT(largest_k <= data.item_count(), "topk asks for ", largest_k, " items, but ", data_folder, " has ",
                data.item_count(), " items");
-  if (resume) {
+  if (choice.resume) {
     DREAM_EXPECT(dream::checkpoint_origin(folder.checkpoint()).data == fingerprint, folder.checkpoint(),
-                 ": was trained on other data than ", arguments.data, " (their fingerprints differ)");
+                 ": was trained on other data than ", data_folder, " (their fingerprints differ)");
   }
   folder.make();
 
-  const dream::ModelDataOptions prepared = data_options(settings, data, arguments.data);
-  (void)aligns(settings);
+  const dream::ModelDataOptions prepared = data_options(settings, data, data_folder);
   if (!prepared.modal) data.modalities.clear();
-  Signals signals;
   const Preparation preparation{context, data, prepared};
-  const TrainingRun training{settings, folder, data, fingerprint, resume, signals};
+  const TrainingRun training{settings, folder, data, fingerprint, choice.resume, choice.score_test, signals};
   if (settings.backend == "cuda") return train_on_cuda(preparation, training);
   if (settings.backend == "emulated") return train_on_emulated(preparation, training);
   const auto model_data = dream::prepare_data_releasing_features<float>(context, data, prepared);

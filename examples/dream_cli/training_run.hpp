@@ -44,8 +44,20 @@ struct TrainingRun {
   const dream::Dataset& data;
   std::uint64_t fingerprint;
   bool resume;
+  bool score_test;  ///< rank the test split in the end
   Signals& signals;
 };
+
+/// How settings are trained that are put together.
+struct TrainingChoice {
+  bool resume = false;  ///< go on from the folder's checkpoint
+  bool score_test = true;
+  int threads = 0;
+};
+
+/// Trains settings whose backend can be used, into a folder. Returns the exit code.
+int train_settings(const Settings& settings, const std::string& data_folder, RunFolder& folder,
+                   const TrainingChoice& choice, Signals& signals);
 
 nlohmann::ordered_json metrics_json(const std::vector<std::pair<std::string, double>>& values);
 /// The metrics; none where there was nobody to take means over.
@@ -143,16 +155,20 @@ int run(dream::Context<B>& context, Model& model, const dream::ModelData<float, 
                           ? table_json(trainer.evaluate_vectors(users, items, dream::Split::valid).all)
                           : nlohmann::ordered_json::object();
   }
-  const dream::Evaluation test = trainer.evaluate_vectors(users, items, dream::Split::test);
-  result["test"] = data.test.size() > 0 ? table_json(test.all) : nlohmann::ordered_json::object();
-  if (data.test.size() > 0) {
+  const bool score_test = training.score_test && data.test.size() > 0;
+  dream::Evaluation test;
+  if (score_test) {
+    test = trainer.evaluate_vectors(users, items, dream::Split::test);
+    result["test"] = table_json(test.all);
     result["test_warm"] = table_json(test.warm);
     result["test_cold"] = table_json(test.cold);
     result["test_users"] = {{"all", test.all.users}, {"warm", test.warm.users}, {"cold", test.cold.users}};
+  } else if (training.score_test) {
+    result["test"] = nlohmann::ordered_json::object();
   }
   folder.finish(result, origin, best_epoch, users, items, data);
   std::printf("%s: best epoch %d of %d\n", settings.model_name.c_str(), best_epoch, state.epoch);
-  if (data.test.size() > 0) std::printf("\n%s", result_text(test).c_str());
+  if (score_test) std::printf("\n%s", result_text(test).c_str());
   return Exit::success;
 }
 

@@ -20,6 +20,7 @@
 
 #include <dream/core/view.hpp>
 #include <dream/kernels/collectives.cuh>
+#include <dream/kernels/column_sums.cuh>
 #include <dream/kernels/dense.cuh>
 #include <dream/kernels/elementwise.cuh>
 #include <dream/kernels/entry.cuh>

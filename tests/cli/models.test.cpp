@@ -1,0 +1,79 @@
+#include <nlohmann/json.hpp>
+
+#include "cli/program.hpp"
+
+using namespace dream_test;
+using nlohmann::json;
+
+namespace {
+
+const std::string small = " --epochs 2 --set embedding_size=8 --set train_batch_size=128 --set knn_k=4 ";
+
+json last_line(const Workplace& place, const std::string& run) {
+  const std::string text = place.read(run + "/metrics.jsonl");
+  return json::parse(text.substr(text.rfind('\n', text.size() - 2) + 1));
+}
+
+}  // namespace
+
+TEST_CASE("Every model trains, is evaluated from its checkpoint, and reports the diagnostics it has") {
+  NEEDS_PROGRAM();
+  Workplace place;
+  place.make_data();
+  for (const std::string model : {"dream", "mf", "lightgcn", "vbpr", "bm3", "freedom", "mgcn"}) {
+    INFO(model);
+    const Outcome outcome = place.run("train --data data --model " + model + " --out " + model + small);
+    INFO(outcome.err);
+    REQUIRE(outcome.code == 0);
+    const json result = json::parse(place.read(model + "/result.json"));
+    CHECK(result.at("model") == model);
+    const Outcome evaluated = place.run("evaluate --data data --json --checkpoint " + model + "/best.safetensors");
+    REQUIRE(evaluated.code == 0);
+    CHECK(json::parse(evaluated.out).at("all").at("recall@20") == result.at("test").at("recall@20"));
+    const json found = last_line(place, model).at("diagnostics");
+    const bool has_domains = model != "mf" && model != "lightgcn";
+    CHECK(found.contains("misalignment") == has_domains);
+    CHECK(found.contains("forgetting") == (has_domains && model != "vbpr"));
+    CHECK(found.at("uniformity").at("items").is_number());
+  }
+}
+
+TEST_CASE("BMA joins the loss of any model with two domains and leaves that of DREAM when told") {
+  NEEDS_PROGRAM();
+  Workplace place;
+  place.make_data();
+  for (const std::string model : {"vbpr", "bm3", "freedom", "mgcn"}) {
+    INFO(model);
+    REQUIRE(place.run("train --data data --bma on --model " + model + " --out " + model + small).code == 0);
+    CHECK(last_line(place, model).at("losses").contains("inter"));
+  }
+  REQUIRE(place.run("train --data data --bma off --out d" + small).code == 0);
+  CHECK_FALSE(last_line(place, "d").at("losses").contains("inter"));
+  CHECK_FAILS(place.run("train --data data --bma on --model mf --out m" + small), 1,
+              "mf has no modal representations to align");
+  CHECK_FAILS(place.run("train --data data --bma on --set modal_line=false --out m" + small), 1,
+              "dream has no modal representations");
+}
+
+TEST_CASE("A model that needs features says so on data without") {
+  NEEDS_PROGRAM();
+  Workplace place;
+  place.make_data();
+  for (const char* name : {"data/image_feat.npy", "data/text_feat.npy"}) std::filesystem::remove(place / name);
+  for (const std::string model : {"dream", "vbpr", "bm3", "freedom", "mgcn"})
+    CHECK_FAILS(place.run("train --data data --model " + model + " --out o" + small), 1,
+                "data: has no features, and " + model + " needs them");
+  CHECK(place.run("train --data data --model lightgcn --out o" + small).code == 0);
+}
+
+TEST_CASE("FREEDOM prunes the same graphs when it is resumed") {
+  NEEDS_PROGRAM();
+  Workplace place;
+  place.make_data();
+  const std::string run = "train --data data --model freedom --set edge_dropout=0.5 --set embedding_size=8 ";
+  REQUIRE(place.run(run + "--epochs 4 --out whole").code == 0);
+  REQUIRE(place.run(run + "--epochs 2 --out pieces").code == 0);
+  REQUIRE(place.run(run + "--epochs 4 --out pieces --resume").code == 0);
+  CHECK(place.read("whole/user_embeddings.npy") == place.read("pieces/user_embeddings.npy"));
+  CHECK(place.read("whole/item_embeddings.npy") == place.read("pieces/item_embeddings.npy"));
+}

@@ -1,0 +1,112 @@
+#include <nlohmann/json.hpp>
+
+#include "cli/program.hpp"
+
+using namespace dream_test;
+using nlohmann::json;
+
+namespace {
+
+const std::string small = " --set embedding_size=8 --set train_batch_size=128 --set epochs=3 ";
+const std::string grid =
+    "tune --data data --out o --model lightgcn --set 'reg_weight=[0.001, 1]' --set "
+    "'n_ui_layers=[1, 2, 3]'" +
+    small;
+
+json file(const Workplace& place, const std::string& name) { return json::parse(place.read(name)); }
+
+}  // namespace
+
+TEST_CASE("tune tries every combination, chooses on valid, and looks at test once, for the winner") {
+  NEEDS_PROGRAM();
+  Workplace place;
+  place.make_data();
+  const Outcome outcome = place.run(grid);
+  INFO(outcome.err);
+  REQUIRE(outcome.code == 0);
+  double best = -1;
+  std::string winner;
+  for (int t = 1; t <= 6; ++t) {
+    const std::string name = "trial-" + std::to_string(t), folder = "o/" + name;
+    const json result = file(place, folder + "/result.json"), config = file(place, folder + "/config.json");
+    CHECK_FALSE(result.contains("test"));
+    CHECK_FALSE(place.has(folder + "/checkpoint.safetensors"));
+    CHECK(config.at("reg_weight") == (t <= 3 ? 0.001 : 1.0));
+    CHECK(config.at("n_ui_layers") == (t - 1) % 3 + 1);
+    if (result.at("valid").at("recall@20").get<double>() > best) {
+      best = result.at("valid").at("recall@20").get<double>();
+      winner = name;
+    }
+  }
+  const json result = file(place, "o/result.json");
+  CHECK(result.at("winner") == winner);
+  CHECK(result.at("valid").at("recall@20") == best);
+  CHECK(outcome.out.find("chosen on valid: ") != std::string::npos);
+  // The test metrics are those that a run of the same settings ends with.
+  const json settings = result.at("settings");
+  const Outcome alone =
+      place.run("train --data data --out alone --model lightgcn --set reg_weight=" + settings.at("reg_weight").dump() +
+                " --set n_ui_layers=" + settings.at("n_ui_layers").dump() + small);
+  REQUIRE(alone.code == 0);
+  CHECK(file(place, "alone/result.json").at("test") == result.at("test"));
+}
+
+TEST_CASE("tune goes on with what is missing, and refuses the folder of another search") {
+  NEEDS_PROGRAM();
+  Workplace place;
+  place.make_data();
+  REQUIRE(place.run(grid).code == 0);
+  const std::string all = place.read("o/result.json");
+  const auto written = std::filesystem::last_write_time(place / "o/trial-2/result.json");
+  std::filesystem::remove(place / "o/result.json");
+  std::filesystem::remove_all(place / "o/trial-5");
+  const Outcome again = place.run(grid);
+  REQUIRE(again.code == 0);
+  CHECK(place.read("o/result.json") == all);
+  CHECK(std::filesystem::last_write_time(place / "o/trial-2/result.json") == written);
+  CHECK(again.err.find("trial-5 of 6: reg_weight=1 n_ui_layers=2") != std::string::npos);
+  CHECK(again.err.find("trial-4") == std::string::npos);
+  CHECK_FAILS(place.run(grid + "--set embedding_size=9"), 1, "tune.json: was begun with another settings");
+  CHECK_FAILS(place.run("tune --data data --out o --model lightgcn --set 'reg_weight=[1]'" + small), 1,
+              "tune.json: was begun with another keys");
+}
+
+TEST_CASE("tune takes lists from a file and draws some combinations at random, the same again with the same seed") {
+  NEEDS_PROGRAM();
+  Workplace place;
+  place.make_data();
+  place.write("lists.yaml", "model: mf\nreg_weight: [0, 0.1, 0.2, 0.3]\nlearning_rate: [0.01, 0.02]\ntopk: [5, 20]\n");
+  const auto settings = [&](const std::string& out, const std::string& more) {
+    const Outcome outcome =
+        place.run("tune --data data --out " + out + " --config lists.yaml --random 3" + small + more);
+    INFO(outcome.err);
+    REQUIRE(outcome.code == 0);
+    CHECK_FALSE(place.has(out + "/trial-4"));
+    std::string text;
+    for (int t = 1; t <= 3; ++t) {
+      const json config = file(place, out + "/trial-" + std::to_string(t) + "/config.json");
+      CHECK(config.at("topk") == json({5, 20}));
+      const std::string one = config.at("reg_weight").dump() + " " + config.at("learning_rate").dump() + "\n";
+      CHECK(text.find(one) == std::string::npos);  // all different
+      text += one;
+    }
+    return text;
+  };
+  const std::string first = settings("a", "");
+  CHECK(settings("b", "") == first);
+  CHECK(settings("c", "--draw-seed 2") != first);
+}
+
+TEST_CASE("tune refuses what it cannot search over") {
+  NEEDS_PROGRAM();
+  Workplace place;
+  place.make_data();
+  const std::string tune = "tune --data data --out o ";
+  CHECK_FAILS(place.run(tune), 1, "nothing to search over");
+  CHECK_FAILS(place.run(tune + "--set 'reg_weight=[0.1, -1]'"), 1, "reg_weight is -1, expected a number >= 0");
+  CHECK_FAILS(place.run(tune + "--set 'reg_weight=[0.1, 0.1]'"), 1, "has the value 0.1 twice");
+  CHECK_FAILS(place.run(tune + "--set 'seed=[1, 2]'"), 1, "seed is not searched over");
+  CHECK_FAILS(place.run(tune + "--set 'regweight=[1, 2]'"), 1, "did you mean 'reg_weight'");
+  CHECK_FAILS(place.run("tune --data nowhere --out o --set 'reg_weight=[0.1, 1]'"), 1, "nowhere");
+  CHECK_FALSE(place.has("o"));
+}

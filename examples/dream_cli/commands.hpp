@@ -38,6 +38,19 @@ struct TuneArguments {
   std::vector<std::string> assignments;  ///< of --set
 };
 
+struct StudyArguments {
+  std::string data;
+  std::string out;
+  std::int64_t seeds = 3;
+  std::vector<std::string> models;  ///< none: all
+  std::vector<std::string> groups;  ///< none: all
+  std::string grids;                ///< JSON file; empty: the study's own
+  std::optional<std::string> backend;
+  int threads = 0;
+  std::string config;
+  std::vector<std::string> assignments;  ///< of --set
+};
+
 struct EvaluateArguments {
   std::string data;
   std::string checkpoint;
@@ -98,6 +111,7 @@ struct CompareArguments {
 
 int train(const TrainArguments&);
 int tune(const TuneArguments&);
+int study(const StudyArguments&);
 int evaluate(const EvaluateArguments&);
 int recommend(const RecommendArguments&);
 int similar(const SimilarArguments&);

@@ -11,6 +11,7 @@
 
 #include "commands.hpp"
 #include "settings.hpp"
+#include "study_plan.hpp"
 
 namespace {
 
@@ -133,6 +134,53 @@ int run(int argc, char** argv) {
       ->type_name("S");
   add_threads(sub, search.threads);
   sub->callback([&] { chosen = [&] { return tune(search); }; });
+
+  StudyArguments sweep;
+  bool list_grids = false;
+  sub =
+      command(app, "study",
+              "Trains DREAM, what it is compared with, its ablations and BMA as a plug-in, and writes report.html",
+              "  dream study --data data/tiktok --out studies/tiktok\n"
+              "  dream study --data data/tiktok --out studies/small --models dream,lightgcn --groups models --seeds 1\n"
+              "  dream study --help-grids");
+  CLI::Option* study_data = add_data(sub, sweep.data);
+  CLI::Option* study_out =
+      sub->add_option("--out", sweep.out, "folder of the study; the same command goes on with one that was stopped")
+          ->type_name("DIR");
+  sub->add_option("--seeds", sweep.seeds, "runs of everything, each with a seed of its own")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1000}))
+      ->capture_default_str()
+      ->type_name("N");
+  sub->add_option("--models", sweep.models, "some of dream, mf, lightgcn, vbpr, bm3, freedom and mgcn")
+      ->check(CLI::IsMember(model_names()))
+      ->delimiter(',')
+      ->type_name("NAME,..");
+  sub->add_option("--groups", sweep.groups, "some of models, ablations, embeddings and alignment")
+      ->check(CLI::IsMember(study_groups()))
+      ->delimiter(',')
+      ->type_name("NAME,..");
+  sub->add_option("--grids", sweep.grids, "JSON file of what is searched over, by model")->type_name("FILE");
+  sub->add_flag("--help-grids", list_grids, "print the grids that are searched by default");
+  add_backend(sub, sweep.backend);
+  sub->add_option("--config", sweep.config, "YAML or JSON file of settings that all runs share")->type_name("FILE");
+  sub->add_option("--set", sweep.assignments, "one setting that all runs share; may be repeated")
+      ->type_name("KEY=VALUE")
+      ->expected(1)
+      ->take_all();
+  add_threads(sub, sweep.threads);
+  sub->callback([&, study_data, study_out] {
+    if (list_grids) {
+      chosen = [] {
+        std::printf("%s\n", default_grids().dump(2).c_str());
+        return Exit::success;
+      };
+      return;
+    }
+    for (const CLI::Option* needed : {study_data, study_out}) {
+      if (needed->count() == 0) throw CLI::RequiredError(needed->get_name());
+    }
+    chosen = [&] { return study(sweep); };
+  });
 
   EvaluateArguments e;
   sub = command(app, "evaluate", "Prints the ranking metrics of a checkpoint, for all, warm and cold items",

@@ -1,0 +1,110 @@
+#include <nlohmann/json.hpp>
+
+#include "cli/program.hpp"
+
+using namespace dream_test;
+using nlohmann::json;
+
+namespace {
+
+const std::string small =
+    " --set epochs=2 --set embedding_size=8 --set train_batch_size=128 --set knn_k=4 --set topk=[5,20] ";
+const std::string grids = R"({"lightgcn": {"reg_weight": [0.001, 0.01]}})";
+
+json file(const Workplace& place, const std::string& name) { return json::parse(place.read(name)); }
+
+}  // namespace
+
+TEST_CASE("A study searches, trains every seed, tests differences and writes its report") {
+  NEEDS_PROGRAM();
+  Workplace place;
+  place.make_data();
+  place.write("grids.json", grids);
+  const std::string study =
+      "study --data data --out s --seeds 2 --grids grids.json --models dream,lightgcn,vbpr" + small;
+  const Outcome outcome = place.run(study);
+  INFO(outcome.err);
+  REQUIRE(outcome.code == 0);
+  CHECK(outcome.out == "s/report.html\n");
+  // Two trials; three models, frozen embeddings, seven ablations and VBPR with BMA, twice each.
+  CHECK(outcome.err.find("run 1 of 26: ") != std::string::npos);
+  CHECK(outcome.err.find("run 26 of 26: vbpr+bma, seed 1000") != std::string::npos);
+  double best = -1;
+  json chosen;
+  for (int t = 1; t <= 2; ++t) {
+    const std::string folder = "s/search/lightgcn/trial-" + std::to_string(t);
+    const json result = file(place, folder + "/result.json");
+    CHECK_FALSE(result.contains("test"));
+    if (result.at("valid").at("recall@20").get<double>() > best) {
+      best = result.at("valid").at("recall@20").get<double>();
+      chosen = file(place, folder + "/trial.json");
+    }
+  }
+  const json stored = file(place, "s/study.json");
+  CHECK(stored.at("seeds") == json({999, 1000}));
+  CHECK(stored.at("data").at("users") == 60);
+  int parts = 0;
+  for (const json& part : stored.at("parts")) {
+    const std::string id = part.at("id");
+    INFO(id);
+    if (id == "lightgcn") CHECK(part.at("chosen") == chosen);
+    for (const char* seed : {"999", "1000"}) {
+      const std::string folder = "s/runs/" + id + "/seed-" + seed;
+      const json config = file(place, folder + "/config.json");
+      CHECK(config.at("seed") == std::stoi(seed));
+      CHECK(config.at("epochs") == 2);
+      for (const auto& [key, value] : part.at("settings").items()) CHECK(config.at(key) == value);
+      if (part.at("model") == "lightgcn") CHECK(config.at("reg_weight") == chosen.at("reg_weight"));
+      CHECK(file(place, folder + "/result.json").at("test").contains("ndcg@5"));
+      CHECK_FALSE(place.has(folder + "/checkpoint.safetensors"));
+    }
+    ++parts;
+  }
+  CHECK(parts == 12);
+  // The difference that is tested is that of the means in the results.
+  const auto mean = [&](const std::string& id) {
+    double sum = 0;
+    for (const char* seed : {"999", "1000"})
+      sum += file(place, "s/runs/" + id + "/seed-" + seed + "/result.json").at("test").at("recall@20").get<double>();
+    return sum / 2;
+  };
+  const json significance = file(place, "s/significance.json");
+  CHECK(significance.size() == 2 + 8 + 1);
+  for (const json& pair : significance) {
+    const std::string part = pair.at("part"), against = pair.at("against");
+    INFO(part << " against " << against);
+    CHECK(std::abs(pair.at("difference").get<double>() - (mean(part) - mean(against))) < 1e-12);
+    CHECK(pair.at("low") <= pair.at("difference"));
+    CHECK(pair.at("high") >= pair.at("difference"));
+  }
+  CHECK(place.read("s/report.html").find("DREAM") != std::string::npos);
+
+  // A second time nothing is trained.
+  const auto written = std::filesystem::last_write_time(place / "s/runs/dream/seed-999/result.json");
+  const Outcome again = place.run(study);
+  CHECK(again.code == 0);
+  CHECK(again.err.find("study: run") == std::string::npos);
+  CHECK(std::filesystem::last_write_time(place / "s/runs/dream/seed-999/result.json") == written);
+  CHECK_FAILS(place.run(study + "--set batch_size=64"), 1, "plan.json: was begun with another settings");
+  REQUIRE(place.run("synth --out other --users 61 --items 50 --modality image=12 --seed 4").code == 0);
+  CHECK_FAILS(place.run("study --data other --out s --seeds 2 --grids grids.json" + small), 1,
+              "plan.json: was begun with another data");
+}
+
+TEST_CASE("A study refuses grids and settings that it cannot use, and names the place") {
+  NEEDS_PROGRAM();
+  Workplace place;
+  place.make_data();
+  const std::string study = "study --data data --out s --seeds 1 --models lightgcn" + small;
+  place.write("grids.json", R"({"lightgcn": {"reg_weight": [0.1, -1]}})");
+  CHECK_FAILS(place.run(study + "--grids grids.json"), 1, "grids.json: lightgcn: reg_weight is -1");
+  place.write("grids.json", R"({"lightgcn": [1]})");
+  CHECK_FAILS(place.run(study + "--grids grids.json"), 1, "grids.json: the grid of lightgcn is not an object");
+  place.write("grids.json", "{");
+  CHECK_FAILS(place.run(study + "--grids grids.json"), 1, "grids.json: not a JSON object");
+  CHECK_FAILS(place.run(study + "--set seed=3"), 1, "--set seed=3: seed is the study's own");
+  CHECK_FALSE(place.has("s"));
+  const Outcome printed = place.run("study --help-grids");
+  CHECK(printed.code == 0);
+  CHECK(json::parse(printed.out).contains("mgcn"));
+}

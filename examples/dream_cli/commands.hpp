@@ -83,6 +83,10 @@ struct CompareArguments {
   std::vector<std::string> runs;
 };
 
+struct ReportArguments {
+  std::string study;
+};
+
 int train(const TrainArguments&);
 int evaluate(const EvaluateArguments&);
 int recommend(const RecommendArguments&);
@@ -91,5 +95,6 @@ int export_vectors(const ExportArguments&);
 int inspect(const InspectArguments&);
 int synth(const SynthArguments&);
 int compare(const CompareArguments&);
+int report(const ReportArguments&);
 
 }  // namespace dream_cli

@@ -109,6 +109,10 @@ struct CompareArguments {
   std::vector<std::string> runs;
 };
 
+struct ReportArguments {
+  std::string study;
+};
+
 int train(const TrainArguments&);
 int tune(const TuneArguments&);
 int study(const StudyArguments&);
@@ -119,5 +123,6 @@ int export_vectors(const ExportArguments&);
 int inspect(const InspectArguments&);
 int synth(const SynthArguments&);
 int compare(const CompareArguments&);
+int report(const ReportArguments&);
 
 }  // namespace dream_cli

@@ -296,6 +296,12 @@ int run(int argc, char** argv) {
   sub->add_option("runs", c.runs, "folders of training runs")->required()->type_name("OUT");
   sub->callback([&] { chosen = [&] { return compare(c); }; });
 
+  ReportArguments p;
+  sub = command(app, "report", "Writes report.html and tables of a study that is over, or as far as it is",
+                "  dream report --study studies/tiktok");
+  sub->add_option("--study", p.study, "folder of the study: --out of dream study")->required()->type_name("DIR");
+  sub->callback([&] { chosen = [&] { return report(p); }; });
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -1,0 +1,125 @@
+#include "report.hpp"
+
+#include <cstdio>
+#include <dream/core/file.hpp>
+
+#include "commands.hpp"
+#include "report_page.hpp"
+#include "report_words.hpp"
+#include "study_figures.hpp"
+#include "study_tables.hpp"
+
+namespace dream_cli::study_report {
+
+namespace {
+
+void write_whole(const std::string& path, const std::string& text) {
+  dream::AtomicFile file(path);
+  file.write(text);
+  file.commit();
+}
+
+/// Gathers sections, and the tables that they show.
+class Report {
+ public:
+  explicit Report(const Study& study) : study_(study) {
+    page_.title = "Study of " + study.data.name;
+    page_.lead = summary_words(study);
+  }
+
+  void section(const std::string& id, const std::string& title, const std::string& html) {
+    page_.sections.push_back({id, title, html});
+  }
+  /// The table, or a sentence where it has no rows.
+  std::string table(const Table& table, const std::string& otherwise) {
+    tables_.push_back(table);
+    return table.rows.empty() ? "<p>" + otherwise + "</p>\n" : table.html();
+  }
+  void unseen(const Table& table) { tables_.push_back(table); }
+
+  void write() const {
+    dream::make_folder(study_.folder + "/tables");
+    for (const Table& table : tables_) write_whole(study_.folder + "/tables/" + table.file + ".tsv", table.tsv());
+    write_whole(study_.folder + "/report.html", page_.html());
+  }
+
+ private:
+  const Study& study_;
+  ReportPage page_;
+  std::vector<Table> tables_;
+};
+
+std::string heading(const std::string& text) { return "<h3>" + text + "</h3>\n"; }
+
+std::string folded(const std::string& title, const std::string& html) {
+  return "<details><summary>" + title + "</summary>\n" + html + "</details>\n";
+}
+
+std::string figure_or(const std::string& figure, const std::string& otherwise) {
+  return figure.empty() ? "<p>" + otherwise + "</p>\n" : figure;
+}
+
+void write_pages(const std::string& study_folder) {
+  const Study study = read_study(study_folder);
+  Report report(study);
+  report.section("data", "Data and settings",
+                 report.table(data_table(study), "") + method_words(study) +
+                     folded("What is trained", report.table(parts_table(study), "The study has no parts.")) +
+                     folded("Settings that all runs share", report.table(settings_table(study), "There are none.")));
+  report.section("models", "Models",
+                 report.table(models_table(study), "The study has no models.") + heading("DREAM against each") +
+                     report.table(differences_table(study), "No other model has a run that is over.") +
+                     heading("What was searched") +
+                     report.table(grids_table(study), "Nothing: the study has no grids.") +
+                     folded("All trials", report.table(search_table(study), "No trial has begun.")) +
+                     heading("Warm and cold items") + report.table(cold_table(study), "The study has no models."));
+  report.section("curves", "Training curves", figure_or(training_curves(study), "No run has been evaluated yet."));
+  report.unseen(valid_by_epoch(study));
+  report.section(
+      "embeddings", "Modal embeddings",
+      heading("Trainable against frozen") + embeddings_bars(study) +
+          report.table(embeddings_table(study), "The study has no part with frozen modal embeddings.") +
+          heading("Forgetting") +
+          "<p>How far the trainable embeddings have moved from the features they started at: the mean over items of 1 "
+          "\u2212 the cosine of the two.</p>\n" +
+          figure_or(forgetting_curves(study), "No run with trainable modal embeddings has been evaluated yet."));
+  report.unseen(forgetting_by_epoch(study));
+  report.section(
+      "misalignment", "Misalignment of the two domains",
+      "<p>How well behaviour and modality agree about the same user or item. BMA is behaviour-modal alignment, "
+      "part of DREAM\u2019s loss, added to the others\u2019. BM3 and FREEDOM have modal rows of items alone.</p>\n" +
+          report.table(misalignment_table(study), "No model with two domains has been evaluated yet.") +
+          misalignment_histograms(study));
+  report.unseen(cosine_histograms(study));
+  report.section(
+      "plugin", "Alignment as a plug-in",
+      plugin_bars(study) + report.table(plugin_table(study), "The study has no part with BMA as a plug-in."));
+  report.section("ablations", "Ablations", report.table(ablations_table(study), "The study has no ablations."));
+  report.section("uniformity", "Alignment and uniformity",
+                 "<p>Alignment: the mean squared distance of the normalised vectors of training pairs. Uniformity: the "
+                 "logarithm of "
+                 "the mean of exp(\u22122 squared distance) over random pairs.</p>\n" +
+                     report.table(uniformity_table(study), "The study has no models."));
+  report.section("fidelity", "What is the paper\u2019s and what is ours", fidelity_words());
+  const Table missing = missing_table(study);
+  report.section("missing", "What is missing",
+                 report.table(missing, "Nothing: every run and every search is over.") +
+                     (missing.rows.empty() ? "" : missing_words(study)));
+  report.write();
+}
+
+}  // namespace
+
+}  // namespace dream_cli::study_report
+
+namespace dream_cli {
+
+void write_report(const std::string& study_folder) { study_report::write_pages(study_folder); }
+
+int report(const ReportArguments& arguments) {
+  write_report(arguments.study);
+  std::printf("%s/report.html\n", arguments.study.c_str());
+  return Exit::success;
+}
+
+}  // namespace dream_cli

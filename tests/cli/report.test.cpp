@@ -1,0 +1,366 @@
+#include <cmath>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <vector>
+
+#include "cli/program.hpp"
+
+using namespace dream_test;
+using Json = nlohmann::ordered_json;
+
+namespace {
+
+/// The lines of a TSV file below its head, as name -> text.
+std::vector<std::map<std::string, std::string>> tsv(const std::string& text) {
+  const auto split = [](const std::string& joined, char by) {
+    std::vector<std::string> parts(1);
+    for (const char c : joined) {
+      if (c == by) {
+        parts.emplace_back();
+      } else {
+        parts.back() += c;
+      }
+    }
+    return parts;
+  };
+  std::vector<std::string> lines = split(text, '\n');
+  REQUIRE(lines.back().empty());
+  lines.pop_back();
+  const std::vector<std::string> names = split(lines.at(0), '\t');
+  std::vector<std::map<std::string, std::string>> rows;
+  for (std::size_t i = 1; i < lines.size(); ++i) {
+    const std::vector<std::string> fields = split(lines[i], '\t');
+    REQUIRE(fields.size() == names.size());
+    rows.emplace_back();
+    for (std::size_t c = 0; c < names.size(); ++c) rows.back()[names[c]] = fields[c];
+  }
+  return rows;
+}
+
+/// A small study: DREAM with three seeds, a model whose name is hard on HTML with two of three, one frozen part and one
+/// ablation that did not begin, VBPR with and without alignment.
+struct StudyFolder : Workplace {
+  Json study;
+
+  StudyFolder() {
+    study = Json::parse(R"({"version": 1,
+      "data": {"name": "small <set>", "fingerprint": "00ff", "users": 100, "items": 50, "train": 400, "valid": 50, "test": 50,
+               "cold_items": 2, "modalities": [{"name": "image", "columns": 8, "items": 50}]},
+      "split": "given", "metric": "recall@20", "top_k": [10, 20], "seeds": [1, 2, 3], "settings": {"epochs": 9},
+      "parts": [
+       {"id": "dream", "group": "models", "label": "DREAM", "model": "dream", "settings": {},
+        "grid": {"reg_weight": [0.05, 0.1]}, "chosen": {"reg_weight": 0.1}},
+       {"id": "mf", "group": "models", "label": "MF <b>&\"x\"", "model": "mf", "settings": {},
+        "grid": {"reg_weight": [1, 2, 3]}, "chosen": null},
+       {"id": "vbpr", "group": "models", "label": "VBPR", "model": "vbpr", "settings": {}, "grid": {}, "chosen": {}},
+       {"id": "no-gate", "group": "ablations", "label": "no gate", "model": "dream", "settings": {"gate": "none"}, "grid": {}, "chosen": {}},
+       {"id": "frozen", "group": "embeddings", "label": "frozen", "model": "dream", "settings": {"train_features": false}, "grid": {}, "chosen": {}},
+       {"id": "vbpr+bma", "group": "alignment", "label": "VBPR with BMA", "model": "vbpr", "settings": {"bma": "on"}, "grid": {}, "chosen": {}}]})");
+    put_study();
+    for (int seed = 1; seed <= 3; ++seed) {
+      run("dream", seed, 0.10 + 0.01 * seed, true);
+      run("vbpr", seed, 0.05 + 0.02 * seed, false);
+      run("vbpr+bma", seed, 0.08, false);
+      run("frozen", seed, 0.09 + 0.01 * seed, false);
+    }
+    run("mf", 1, 0.02, false);
+    run("mf", 2, 0.04, false);
+    write("s/runs/mf/seed-3/metrics.jsonl", epoch(1, 0.01, false).dump() + "\n{\"epoch\": 2, \"los");
+    trial("dream", 0, R"({"reg_weight": 0.05})", 0.2);
+    trial("dream", 1, R"({"reg_weight": 0.1})", 0.3);
+    trial("mf", 0, R"({"reg_weight": 1})", 0.1);
+    write("s/significance.json",
+          R"([{"part": "dream", "against": "mf", "metric": "recall@20", "difference": 0.09, "low": 0.07, "high": 0.11,
+               "p": 0.001, "users": 40},
+              {"part": "vbpr", "against": "dream", "metric": "recall@20", "difference": -0.03, "low": -0.05, "high": 0.01,
+               "p": 0.2, "users": 40}])");
+  }
+
+  void put_study() const { write("s/study.json", study.dump(1)); }
+
+  static Json metrics(double recall) {
+    return {{"recall@10", recall / 2}, {"ndcg@10", recall / 8}, {"recall@20", recall}, {"ndcg@20", recall / 4}};
+  }
+
+  static Json epoch(int number, double valid, bool trains_features) {
+    Json line{{"epoch", number}, {"losses", {{"total", 1.0}}}, {"valid", metrics(valid)},
+              {"seconds", 3.0},  {"train_seconds", number},    {"eval_seconds", 1.0}};
+    Json& found = line["diagnostics"];
+    if (trains_features) found["forgetting"]["image"] = 0.1 * number;
+    found["misalignment"]["items"] = {{"mean_cosine", 0.25 * number}, {"histogram", {0, 1, 2, number}}};
+    found["alignment"] = 1.0 / number;
+    found["uniformity"] = {{"users", -1.0 * number}, {"items", -2.0}};
+    return line;
+  }
+
+  using Workplace::run;
+  /// A run of three epochs whose best is the second.
+  void run(const std::string& id, int seed, double recall, bool trains_features) const {
+    const std::string folder = "s/runs/" + id + "/seed-" + std::to_string(seed);
+    std::string lines;
+    for (int e = 1; e <= 3; ++e) lines += epoch(e, recall * e, trains_features).dump() + "\n";
+    write(folder + "/metrics.jsonl", lines);
+    const Json result{{"model", id},
+                      {"seed", seed},
+                      {"best_epoch", 2},
+                      {"epochs", 3},
+                      {"valid", metrics(2 * recall)},
+                      {"test", metrics(recall)},
+                      {"test_warm", metrics(recall)},
+                      {"test_cold", Json::object()},
+                      {"test_users", {{"all", 40}, {"warm", 40}, {"cold", 0}}}};
+    write(folder + "/result.json", result.dump());
+  }
+
+  void trial(const std::string& id, int number, const std::string& settings, double valid) const {
+    const std::string folder = "s/search/" + id + "/trial-" + std::to_string(number);
+    write(folder + "/trial.json", settings);
+    write(folder + "/result.json", Json{{"best_epoch", 4}, {"valid", metrics(valid)}}.dump());
+  }
+
+  void report() const {
+    const Outcome outcome = Workplace::run("report --study s");
+    INFO(outcome.err);
+    REQUIRE(outcome.code == 0);
+    CHECK(outcome.out == "s/report.html\n");
+  }
+
+  std::vector<std::map<std::string, std::string>> table(const std::string& name) const {
+    return tsv(read("s/tables/" + name + ".tsv"));
+  }
+
+  /// The row whose column holds this text.
+  std::map<std::string, std::string> row(const std::string& name, const std::string& column,
+                                         const std::string& text) const {
+    for (const auto& found : table(name))
+      if (found.at(column) == text) return found;
+    FAIL("no row " << text << " in " << name);
+    return {};
+  }
+
+  /// The report refuses with this text, and nothing is written.
+  void refuses(const std::string& text) const {
+    CHECK_FAILS(Workplace::run("report --study s"), 1, text);
+    CHECK_FALSE(has("s/report.html"));
+    CHECK_FALSE(has("s/tables"));
+  }
+};
+
+/// A number of a table, to the eight digits that are written.
+void check_number(const std::map<std::string, std::string>& row, const std::string& column, double expected) {
+  INFO(column);
+  const std::string& text = row.at(column);
+  REQUIRE_FALSE(text.empty());
+  CHECK(std::abs(std::stod(text) - expected) <= 1e-8 * std::max(1.0, std::abs(expected)));
+}
+
+std::size_t occurrences(const std::string& text, const std::string& part) {
+  std::size_t count = 0;
+  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
+  return count;
+}
+
+}  // namespace
+
+TEST_CASE("the tables of a report hold the means and sample deviations of the runs that are over") {
+  NEEDS_PROGRAM();
+  const StudyFolder place;
+  place.report();
+  const auto dream = place.row("models", "part", "dream");
+  check_number(dream, "recall@20_mean", 0.12);
+  check_number(dream, "recall@20_deviation", 0.01);
+  check_number(dream, "ndcg@10_mean", 0.015);
+  check_number(dream, "ndcg@10_deviation", 0.00125);
+  check_number(dream, "valid_recall@20_mean", 0.24);
+  check_number(dream, "best_epoch_mean", 2);
+  check_number(dream, "seconds_per_epoch_mean", 2);
+  CHECK(dream.at("runs") == "3");
+  const auto mf = place.row("models", "part", "mf");
+  check_number(mf, "recall@20_mean", 0.03);
+  check_number(mf, "recall@20_deviation", std::sqrt(0.0002));
+  CHECK(mf.at("runs") == "2");
+  const auto cold = place.row("warm_and_cold", "part", "dream");
+  check_number(cold, "warm_recall@20_mean", 0.12);
+  CHECK(cold.at("cold_recall@20_mean").empty());
+  check_number(place.row("data", "what", "Density (interactions of all user-item pairs)"), "number", 0.1);
+}
+
+TEST_CASE("differences in a report are of the means, with the interval that was tested, whichever way it was stored") {
+  NEEDS_PROGRAM();
+  const StudyFolder place;
+  place.report();
+  const auto mf = place.row("differences", "against", "mf");
+  check_number(mf, "difference", 0.09);
+  check_number(mf, "percent", 300);
+  check_number(mf, "high", 0.11);
+  const auto vbpr = place.row("differences", "against", "vbpr");
+  check_number(vbpr, "difference", 0.03);
+  check_number(vbpr, "low", -0.01);
+  check_number(vbpr, "high", 0.05);
+  check_number(vbpr, "p", 0.2);
+  check_number(place.row("embeddings", "part", "frozen"), "difference", -0.01);
+  CHECK(place.row("embeddings", "part", "frozen").at("p").empty());
+  check_number(place.row("alignment_as_plugin", "part", "vbpr+bma"), "difference", -0.01);
+  CHECK(contains(place.read("s/report.html"),
+                 "is first on test Recall@20 with 0.1200 \u00b1 0.0100 (mean of 3 seeds), "
+                 "0.0300 (33.3 %) ahead of VBPR"));
+  CHECK(contains(place.read("s/report.html"), "The difference is not significant"));
+}
+
+TEST_CASE("the diagnostics of a report are those of the best epoch, and its curves means over seeds") {
+  NEEDS_PROGRAM();
+  const StudyFolder place;
+  place.report();
+  check_number(place.row("misalignment", "part", "vbpr"), "items_cosine_mean", 0.5);
+  CHECK(place.row("misalignment", "part", "vbpr").at("users_cosine_mean").empty());
+  check_number(place.row("alignment_and_uniformity", "part", "dream"), "alignment_mean", 0.5);
+  check_number(place.row("alignment_and_uniformity", "part", "dream"), "user_uniformity_mean", -2);
+  int bins = 0, epochs = 0, forgetting = 0;
+  for (const auto& row : place.table("misalignment_histograms")) {
+    if (row.at("part") != "vbpr") continue;
+    check_number(row, "low", -1 + 0.5 * bins);
+    check_number(row, "count", 3 * (bins == 3 ? 2 : bins));
+    ++bins;
+  }
+  CHECK(bins == 4);
+  for (const auto& row : place.table("valid_by_epoch")) {
+    if (row.at("part") != "mf") continue;
+    check_number(row, "mean", 0.03 * ++epochs);
+    CHECK(row.at("runs") == "2");
+  }
+  CHECK(epochs == 3);
+  for (const auto& row : place.table("forgetting_by_epoch")) {
+    CHECK(row.at("part") == "dream");
+    CHECK(row.at("modality") == "image");
+    check_number(row, "mean", 0.1 * ++forgetting);
+  }
+  CHECK(forgetting == 3);
+}
+
+TEST_CASE("a report lists every run and search that is not over, and the command that goes on") {
+  NEEDS_PROGRAM();
+  const StudyFolder place;
+  place.report();
+  std::string missing;
+  for (const auto& row : place.table("missing"))
+    missing += row.at("part") + " " + row.at("what") + ": " + row.at("missing") + "\n";
+  CHECK(missing == "mf search: 1 of 3 trials are over\nmf runs: seed 3 (at epoch 1)\nno-gate runs: all seeds\n");
+  const std::string page = place.read("s/report.html");
+  CHECK(contains(page, "dream study --data DATA --out s<"));
+  CHECK(contains(page, "14 of the study\u2019s 18 runs are over"));
+  const auto trials = place.table("search");
+  REQUIRE(trials.size() == 3);
+  CHECK(trials[0].at("chosen") == "no");
+  CHECK(trials[1].at("chosen") == "yes");
+  check_number(trials[1], "valid", 0.3);
+}
+
+TEST_CASE("a whole study misses nothing, and one without any run still has a report") {
+  NEEDS_PROGRAM();
+  StudyFolder place;
+  place.study["parts"][1]["chosen"] = {{"reg_weight", 1}};
+  place.put_study();
+  place.run("mf", 3, 0.03, false);
+  for (int seed = 1; seed <= 3; ++seed) place.run("no-gate", seed, 0.1, true);
+  place.report();
+  CHECK(place.table("missing").empty());
+  const std::string page = place.read("s/report.html");
+  CHECK(contains(page, "All 18 runs of the study are over"));
+  CHECK_FALSE(contains(page, "dream study --data"));
+  std::filesystem::remove_all(place / "s/runs");
+  std::filesystem::remove_all(place / "s/search");
+  std::filesystem::remove(place / "s/significance.json");
+  place.report();
+  CHECK(place.table("missing").size() == 6);
+  CHECK(contains(place.read("s/report.html"), "there is nothing to compare yet"));
+  CHECK(occurrences(place.read("s/report.html"), "<svg") == 0);
+}
+
+TEST_CASE("a report is one page that asks for nothing from a network, with every name as text") {
+  NEEDS_PROGRAM();
+  const StudyFolder place;
+  place.report();
+  const std::string page = place.read("s/report.html");
+  CHECK_FALSE(contains(page, "http"));
+  CHECK_FALSE(contains(page, "<script"));
+  CHECK_FALSE(contains(page, "<link"));
+  CHECK_FALSE(contains(page, "@import"));
+  CHECK_FALSE(contains(page, "url("));
+  CHECK_FALSE(contains(page, "MF <b>"));
+  CHECK_FALSE(contains(page, "small <set>"));
+  CHECK(contains(page, "MF &lt;b&gt;&amp;&quot;x&quot;"));
+  CHECK(contains(page, "<title>Study of small &lt;set&gt;</title>"));
+  CHECK(place.row("models", "part", "mf").at("label") == "MF <b>&\"x\"");
+  // Curves of three models, forgetting, bars of both kinds, and three histograms.
+  CHECK(occurrences(page, "<svg") == 7);
+  CHECK(occurrences(page, "<svg") == occurrences(page, "</svg>"));
+  CHECK(occurrences(page, "<table") == occurrences(page, "</table>"));
+  CHECK_FALSE(contains(page, "nan"));
+  for (const char* part : {"data", "models", "curves", "embeddings", "misalignment", "plugin", "ablations",
+                           "uniformity", "fidelity", "missing"}) {
+    CHECK(occurrences(page, "<section id=\"" + std::string(part) + "\"") == 1);
+    CHECK(contains(page, "href=\"#" + std::string(part) + "\""));
+  }
+}
+
+TEST_CASE("folders that are no study, and studies of another version, are refused with what to do") {
+  NEEDS_PROGRAM();
+  StudyFolder place;
+  CHECK_FAILS(place.Workplace::run("report --study nowhere"), 1,
+              "nowhere: there is no such folder; `dream study --data DATA --out nowhere`");
+  std::filesystem::create_directory(place / "hollow");
+  CHECK_FAILS(place.Workplace::run("report --study hollow"), 1,
+              "hollow: is not the folder of a study: it has no study.json");
+  CHECK(std::filesystem::is_empty(place / "hollow"));
+  CHECK_FAILS(place.Workplace::run("report"), 2, "--study");
+  place.study["version"] = 2;
+  place.put_study();
+  place.refuses("s/study.json: the study is of version 2, this program reads version 1");
+}
+
+TEST_CASE("a file of a study that does not hold what it should is refused with its name and what to do") {
+  NEEDS_PROGRAM();
+  const auto with = [](const std::string& file, const std::string& text, const std::string& message) {
+    INFO(file << ": " << text);
+    const StudyFolder place;
+    place.write("s/" + file, text);
+    place.refuses("s/" + file + message);
+  };
+  with("study.json", "{\"version\": 1", ": not a JSON object; take it from a copy, or begin again: dream study");
+  with("study.json", "[]", ": not a JSON object");
+  with("study.json", "{}", ": version is missing");
+  with("study.json", "{\"version\": \"1\"}", ": version is not a whole number");
+  const std::string again = "train this run again: dream study --data DATA --out s";
+  with("runs/mf/seed-1/result.json", "{", ": not a JSON object; remove s/runs/mf/seed-1 and " + again);
+  with("runs/mf/seed-1/result.json", "{\"best_epoch\": 2, \"valid\": {}}", ": test is missing; remove");
+  with("runs/mf/seed-1/result.json", "{\"best_epoch\": 2, \"valid\": {\"recall@20\": []}}",
+       ": valid.recall@20 is not a number");
+  with("runs/mf/seed-1/result.json", "{\"best_epoch\": -2}", ": best_epoch is not a whole number");
+  with("runs/mf/seed-3/metrics.jsonl", "{\"epoch\": 1, \"seconds\": 1}\n{\"epoch\": \n",
+       ":2: not a JSON object; remove s/runs/mf/seed-3 and " + again);
+  with("runs/mf/seed-3/metrics.jsonl", "{\"epoch\": 1}\n", ":1: seconds is missing");
+  with("search/mf/trial-0/result.json", "",
+       ": not a JSON object; remove s/search/mf/trial-0 and train this trial again");
+  with("search/mf/trial-0/trial.json", "7", ": not a JSON object");
+  with("significance.json", "{}", ": not a JSON list; remove it and compute it again: dream study");
+  with("significance.json", "[{\"part\": \"dream\"}]", ": [0].against is missing");
+  StudyFolder place;
+  place.study["parts"][0]["id"] = "../x";
+  place.put_study();
+  place.refuses("s/study.json: parts[0].id is not the name of a folder");
+  place.study["parts"][0]["id"] = "mf";
+  place.put_study();
+  place.refuses("s/study.json: parts[1] is not the only part 'mf'");
+}
+
+TEST_CASE("a report that cannot be written leaves the one that is there") {
+  NEEDS_PROGRAM();
+  const StudyFolder place;
+  place.report();
+  const std::string page = place.read("s/report.html");
+  std::filesystem::remove_all(place / "s/tables");
+  place.write("s/tables", "in the way");
+  CHECK_FAILS(place.Workplace::run("report --study s"), 1, "s/tables: cannot make this folder");
+  CHECK(place.read("s/report.html") == page);
+}

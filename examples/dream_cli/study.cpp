@@ -13,7 +13,7 @@
 
 #include "backends.hpp"
 #include "commands.hpp"
-#include "report.hpp"
+#include "report/report.hpp"
 #include "stored_run.hpp"
 #include "study_plan.hpp"
 #include "trials.hpp"
@@ -237,8 +237,9 @@ int study(const StudyArguments& arguments) {
     const bool is_done = !finished_result(run.folder).empty();
     if (is_done) progress.finished_before();
     if (!is_done) progress.begin(run);
-    const int code = run_trial(run.settings, arguments.data, run.folder,
-                               {.score_test = run.score_test, .threads = arguments.threads}, signals);
+    const int code =
+        run_trial(run.settings, arguments.data, run.folder,
+                  {.score_test = run.score_test, .says_outcome = false, .threads = arguments.threads}, signals);
     if (!is_done && code == Exit::success) progress.end();
     return code;
   };

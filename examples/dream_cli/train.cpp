@@ -159,7 +159,8 @@ int train_settings(const Settings& settings, const std::string& data_folder, Run
   const dream::ModelDataOptions prepared = data_options(settings, data, data_folder);
   if (!prepared.modal) data.modalities.clear();
   const Preparation preparation{context, data, prepared};
-  const TrainingRun training{settings, folder, data, fingerprint, choice.resume, choice.score_test, signals};
+  const TrainingRun training{settings, folder, data, fingerprint, choice.resume, choice.score_test, choice.says_outcome,
+                             signals};
   if (settings.backend == "cuda") return train_on_cuda(preparation, training);
   if (settings.backend == "emulated") return train_on_emulated(preparation, training);
   const auto model_data = dream::prepare_data_releasing_features<float>(context, data, prepared);

@@ -44,7 +44,8 @@ struct TrainingRun {
   const dream::Dataset& data;
   std::uint64_t fingerprint;
   bool resume;
-  bool score_test;  ///< rank the test split in the end
+  bool score_test;    ///< rank the test split in the end
+  bool says_outcome;  ///< on standard output; and how to go on where it was interrupted
   Signals& signals;
 };
 
@@ -52,6 +53,7 @@ struct TrainingRun {
 struct TrainingChoice {
   bool resume = false;  ///< go on from the folder's checkpoint
   bool score_test = true;
+  bool says_outcome = true;
   int threads = 0;
 };
 
@@ -121,8 +123,9 @@ int run(dream::Context<B>& context, Model& model, const dream::ModelData<float, 
     }
   }
   if (training.signals.stop_asked()) {
-    std::fprintf(stderr, "dream: interrupted; go on with: dream train --data ... --out %s --resume\n",
-                 folder.path().c_str());
+    if (training.says_outcome)
+      std::fprintf(stderr, "dream: interrupted; go on with: dream train --data ... --out %s --resume\n",
+                   folder.path().c_str());
     return Exit::interrupted;
   }
 
@@ -167,6 +170,7 @@ int run(dream::Context<B>& context, Model& model, const dream::ModelData<float, 
     result["test"] = nlohmann::ordered_json::object();
   }
   folder.finish(result, origin, best_epoch, users, items, data);
+  if (!training.says_outcome) return Exit::success;
   std::printf("%s: best epoch %d of %d\n", settings.model_name.c_str(), best_epoch, state.epoch);
   if (score_test) std::printf("\n%s", result_text(test).c_str());
   return Exit::success;

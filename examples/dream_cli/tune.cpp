@@ -92,7 +92,7 @@ int tune(const TuneArguments& arguments) {
     if (finished_result(folder).empty())
       std::fprintf(stderr, "%s of %zu: %s\n", name.c_str(), numbers.size(), assignment_text(values).c_str());
     const int code = run_trial(with(space.settings, values), arguments.data, folder,
-                               {.score_test = false, .threads = arguments.threads}, signals);
+                               {.score_test = false, .says_outcome = false, .threads = arguments.threads}, signals);
     if (code == Exit::interrupted)
       std::fprintf(stderr, "dream: %zu of %zu trials are done; the same command goes on\n", t, numbers.size());
     if (code != Exit::success) return code;

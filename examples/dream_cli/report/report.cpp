@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <dream/core/file.hpp>
 
-#include "commands.hpp"
+#include "../commands.hpp"
 #include "report_page.hpp"
 #include "report_words.hpp"
 #include "study_figures.hpp"

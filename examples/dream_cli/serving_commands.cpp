@@ -1,0 +1,125 @@
+#include "command_line.hpp"
+#include "settings.hpp"
+#include "study_plan.hpp"
+
+namespace dream_cli {
+
+void add_evaluate(CLI::App& app, Chosen& chosen) {
+  const auto a = std::make_shared<EvaluateArguments>();
+  CLI::App* sub =
+      command(app, "evaluate", "Prints the ranking metrics of a checkpoint, for all, warm and cold items",
+              "  dream evaluate --data data/tiktok --checkpoint runs/tiktok/best.safetensors\n"
+              "  dream evaluate --data data/tiktok --checkpoint runs/tiktok/best.safetensors --split valid --json");
+  add_data(sub, a->data)->required();
+  add_checkpoint(sub, a->checkpoint);
+  sub->add_option("--split", a->split, "valid or test")
+      ->check(CLI::IsMember({"valid", "test"}))
+      ->capture_default_str()
+      ->type_name("NAME");
+  sub->add_flag("--json", a->json, "print JSON instead of a table");
+  add_backend(sub, a->backend);
+  add_threads(sub, a->threads);
+  sub->callback([a, &chosen] { chosen = [a] { return evaluate(*a); }; });
+}
+
+void add_recommend(CLI::App& app, Chosen& chosen) {
+  const auto a = std::make_shared<RecommendArguments>();
+  CLI::App* sub = command(
+      app, "recommend", "Writes the k best items of users that they do not have yet: lines `user item rank score`",
+      "  dream recommend --data data/tiktok --checkpoint runs/tiktok/best.safetensors --k 20 --out top20.tsv\n"
+      "  dream recommend --data data/tiktok --checkpoint runs/tiktok/best.safetensors --k 5 --users users.txt --out "
+      "top5.tsv");
+  add_data(sub, a->data)->required();
+  add_checkpoint(sub, a->checkpoint);
+  sub->add_option("--k", a->k, "items a user; fewer where a user has fewer left")
+      ->check(positive())
+      ->required()
+      ->type_name("N");
+  sub->add_option("--out", a->out, "file to write")->required()->type_name("FILE");
+  sub->add_option("--users", a->users, "file of user ids, one a line; all users where it is not given")
+      ->type_name("FILE");
+  sub->add_option("--exclude", a->exclude,
+                  "leave out the user's items of train, of train and valid (known), or of all splits (all)")
+      ->check(CLI::IsMember({"train", "known", "all"}))
+      ->capture_default_str()
+      ->type_name("WHAT");
+  add_backend(sub, a->backend);
+  add_threads(sub, a->threads);
+  sub->callback([a, &chosen] { chosen = [a] { return recommend(*a); }; });
+}
+
+void add_similar(CLI::App& app, Chosen& chosen) {
+  const auto a = std::make_shared<SimilarArguments>();
+  CLI::App* sub =
+      command(app, "similar", "Prints the items nearest to an item by the cosine of their embeddings",
+              "  dream similar --data data/tiktok --checkpoint runs/tiktok/best.safetensors --item 42 --k 10");
+  add_data(sub, a->data)->required();
+  add_checkpoint(sub, a->checkpoint);
+  sub->add_option("--item", a->item, "the item's id, as in the data")->required()->type_name("ID");
+  sub->add_option("--k", a->k, "how many")->check(positive())->capture_default_str()->type_name("N");
+  add_backend(sub, a->backend);
+  add_threads(sub, a->threads);
+  sub->callback([a, &chosen] { chosen = [a] { return similar(*a); }; });
+}
+
+void add_export(CLI::App& app, Chosen& chosen) {
+  const auto a = std::make_shared<ExportArguments>();
+  CLI::App* sub = command(app, "export", "Writes the embeddings of a checkpoint as NumPy files",
+                          "  dream export --checkpoint runs/tiktok/best.safetensors --out vectors");
+  add_checkpoint(sub, a->checkpoint);
+  sub->add_option("--out", a->out, "folder; made where it is missing")->required()->type_name("DIR");
+  sub->callback([a, &chosen] { chosen = [a] { return export_vectors(*a); }; });
+}
+
+void add_inspect(CLI::App& app, Chosen& chosen) {
+  const auto a = std::make_shared<InspectArguments>();
+  CLI::App* sub =
+      command(app, "inspect", "Prints what a data set holds, and what is odd about it",
+              "  dream inspect --data data/tiktok\n  dream inspect --data ratings.txt --set split=time --set k_core=5");
+  add_data(sub, a->data)->required();
+  add_set(sub, a->assignments, "one setting of the reader (split, k_core, ...); may be repeated");
+  sub->callback([a, &chosen] { chosen = [a] { return inspect(*a); }; });
+}
+
+void add_synth(CLI::App& app, Chosen& chosen) {
+  const auto a = std::make_shared<SynthArguments>();
+  CLI::App* sub =
+      command(app, "synth", "Generates a data set with planted structure",
+              "  dream synth --out data/small --users 2000 --items 1000 --seed 7\n"
+              "  dream synth --out data/large --users 1000000 --items 200000 --interactions 20000000 --modality "
+              "image=128 --modality text=128");
+  sub->add_option("--out", a->out, "folder to write; must be empty or absent")->required()->type_name("DIR");
+  sub->add_option("--users", a->users, "users")->check(positive())->capture_default_str()->type_name("N");
+  sub->add_option("--items", a->items, "items")->check(positive())->capture_default_str()->type_name("M");
+  sub->add_option("--interactions", a->interactions, "interactions in all; 0: 20 a user")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str()
+      ->type_name("N");
+  sub->add_option("--modality", a->modalities,
+                  "a modality and its columns; may be repeated. none: no modality. Default: image=64 text=32")
+      ->expected(1)
+      ->take_all()
+      ->type_name("NAME=COLUMNS");
+  const CLI::Range fraction(0.0, 0.999);
+  sub->add_option("--cold", a->cold_fraction, "share of items without training interactions")
+      ->check(fraction)
+      ->capture_default_str()
+      ->type_name("F");
+  sub->add_option("--missing", a->missing_fraction, "share of items without features, a modality")
+      ->check(fraction)
+      ->capture_default_str()
+      ->type_name("F");
+  sub->add_option("--noise", a->noise, "noise of the features; their signal is about 1")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str()
+      ->type_name("F");
+  sub->add_option("--groups", a->groups, "kinds of items")->check(positive())->capture_default_str()->type_name("N");
+  sub->add_option("--seed", a->seed, "seed of every random number")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str()
+      ->type_name("S");
+  sub->add_flag("--replace", a->replace, "replace a data set that is in the folder");
+  sub->callback([a, &chosen] { chosen = [a] { return synth(*a); }; });
+}
+
+}  // namespace dream_cli

@@ -22,6 +22,7 @@ void add_tune(CLI::App& app, Chosen& chosen);
 void add_study(CLI::App& app, Chosen& chosen);
 void add_report(CLI::App& app, Chosen& chosen);
 void add_compare(CLI::App& app, Chosen& chosen);
+void add_diagnose(CLI::App& app, Chosen& chosen);
 void add_evaluate(CLI::App& app, Chosen& chosen);
 void add_recommend(CLI::App& app, Chosen& chosen);
 void add_similar(CLI::App& app, Chosen& chosen);

@@ -109,6 +109,13 @@ struct CompareArguments {
   std::vector<std::string> runs;
 };
 
+struct DiagnoseArguments {
+  std::string data;
+  std::string checkpoint;
+  bool json = false;
+  int threads = 0;
+};
+
 struct ReportArguments {
   std::string study;
 };
@@ -116,6 +123,7 @@ struct ReportArguments {
 int train(const TrainArguments&);
 int tune(const TuneArguments&);
 int study(const StudyArguments&);
+int diagnose(const DiagnoseArguments&);
 int evaluate(const EvaluateArguments&);
 int recommend(const RecommendArguments&);
 int similar(const SimilarArguments&);

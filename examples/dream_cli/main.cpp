@@ -25,6 +25,7 @@ int run(int argc, char** argv) {
   add_tune(app, chosen);
   add_study(app, chosen);
   add_report(app, chosen);
+  add_diagnose(app, chosen);
   add_evaluate(app, chosen);
   add_recommend(app, chosen);
   add_similar(app, chosen);

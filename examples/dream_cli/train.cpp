@@ -90,6 +90,7 @@ nlohmann::ordered_json epoch_json(const dream::EpochReport& report) {
 nlohmann::ordered_json diagnostics_json(const dream::Diagnostics& found) {
   nlohmann::ordered_json json;
   if (!found.forgetting.empty()) json["forgetting"] = metrics_json(found.forgetting);
+  if (!found.shares.empty()) json["shares"] = metrics_json(found.shares);
   const auto apart = [&](const char* name, const dream::Misalignment& m) {
     if (m.entities > 0) json["misalignment"][name] = {{"mean_cosine", m.mean_cosine}, {"histogram", m.histogram}};
   };
@@ -98,6 +99,42 @@ nlohmann::ordered_json diagnostics_json(const dream::Diagnostics& found) {
   json["alignment"] = found.alignment;
   json["uniformity"] = {{"users", found.user_uniformity}, {"items", found.item_uniformity}};
   return json;
+}
+
+std::string diagnostics_text(const dream::Diagnostics& found) {
+  std::string text;
+  if (!found.shares.empty() || !found.forgetting.empty()) {
+    std::vector<Row> rows{{"modality", "share", "forgetting"}};
+    const auto cell = [](const auto& list, const std::string& name) {
+      for (const auto& [modality, value] : list)
+        if (modality == name) return metric_text(value);
+      return std::string("-");
+    };
+    for (const auto& [name, value] : found.shares.empty() ? found.forgetting : found.shares)
+      rows.push_back({name, cell(found.shares, name), cell(found.forgetting, name)});
+    text += table_text(rows) + "\n";
+  }
+  if (found.users.entities + found.items.entities > 0) {
+    std::vector<Row> rows{{"cosine of the two domains", "users", "items"}};
+    const auto add = [&](const std::string& name, auto&& value) {
+      Row row{name};
+      for (const dream::Misalignment* m : {&found.users, &found.items})
+        row.push_back(m->entities > 0 ? value(*m) : std::string("-"));
+      rows.push_back(row);
+    };
+    add("mean", [](const dream::Misalignment& m) { return metric_text(m.mean_cosine); });
+    for (int bin = 0; bin < dream::Misalignment::bins; ++bin) {
+      char name[32];
+      const double width = 2.0 / dream::Misalignment::bins;
+      std::snprintf(name, sizeof name, "%4.1f to %4.1f", -1 + width * bin, -1 + width * (bin + 1));
+      add(name,
+          [&](const dream::Misalignment& m) { return std::to_string(m.histogram[static_cast<std::size_t>(bin)]); });
+    }
+    text += table_text(rows) + "\n";
+  }
+  return text + table_text({{"alignment", metric_text(found.alignment)},
+                            {"uniformity of users", metric_text(found.user_uniformity)},
+                            {"uniformity of items", metric_text(found.item_uniformity)}});
 }
 
 std::string result_text(const dream::Evaluation& test) {
@@ -165,6 +202,32 @@ int train_settings(const Settings& settings, const std::string& data_folder, Run
   if (settings.backend == "emulated") return train_on_emulated(preparation, training);
   const auto model_data = dream::prepare_data_releasing_features<float>(context, data, prepared);
   return train_on(context, model_data, prepared, training);
+}
+
+int diagnose(const DiagnoseArguments& arguments) {
+  const dream::CheckpointOrigin origin = dream::checkpoint_origin(arguments.checkpoint);
+  const Settings settings =
+      settings_from_json(nlohmann::json::parse(origin.config, nullptr, false), arguments.checkpoint + ": config");
+  dream::Context<Cpu> context(arguments.threads);
+  dream::Dataset data = dream::read_dataset(arguments.data, settings.read);
+  DREAM_EXPECT(dream::fingerprint(data) == origin.data, arguments.checkpoint, ": was trained on other data than ",
+               arguments.data, " (their fingerprints differ)");
+  const dream::ModelDataOptions prepared = data_options(settings, data, arguments.data);
+  if (!prepared.modal) data.modalities.clear();
+  const auto model_data = dream::prepare_data_releasing_features<float>(context, data, prepared);
+  dream::AnyModel<float, Cpu> model = make_model(context, model_data, prepared, settings);
+  dream::Trainer<dream::AnyModel<float, Cpu>> trainer(context, model, data, settings.fit);
+  dream::load_checkpoint(arguments.checkpoint, trainer, origin);
+  const dream::Diagnostics found = diagnose_trained(context, trainer, model, model_data);
+  if (arguments.json) {
+    nlohmann::ordered_json json{{"model", settings.model_name}, {"epoch", trainer.state().epoch}};
+    json.update(diagnostics_json(found));
+    std::printf("%s\n", json.dump(2).c_str());
+  } else {
+    std::printf("%s, epoch %d\n\n%s", settings.model_name.c_str(), trainer.state().epoch,
+                diagnostics_text(found).c_str());
+  }
+  return Exit::success;
 }
 
 }  // namespace dream_cli

@@ -90,6 +90,21 @@ void add_study(CLI::App& app, Chosen& chosen) {
   sub->callback([a, &chosen] { chosen = [a] { return study(*a); }; });
 }
 
+void add_diagnose(CLI::App& app, Chosen& chosen) {
+  const auto a = std::make_shared<DiagnoseArguments>();
+  CLI::App* sub = command(app, "diagnose",
+                          "Prints what a trained model's representations look like: forgetting, misalignment, shares",
+                          "  dream diagnose --data data/tiktok --checkpoint runs/tiktok/checkpoint.safetensors\n"
+                          "  dream diagnose --data data/tiktok --checkpoint runs/mgcn/checkpoint.safetensors --json");
+  add_data(sub, a->data)->required();
+  sub->add_option("--checkpoint", a->checkpoint, "checkpoint.safetensors of a training run: its last epoch")
+      ->required()
+      ->type_name("FILE");
+  sub->add_flag("--json", a->json, "print JSON instead of tables");
+  add_threads(sub, a->threads);
+  sub->callback([a, &chosen] { chosen = [a] { return diagnose(*a); }; });
+}
+
 void add_report(CLI::App& app, Chosen& chosen) {
   const auto a = std::make_shared<ReportArguments>();
   CLI::App* sub = command(app, "report", "Writes report.html and tables of a study that is over, or as far as it is",

@@ -69,6 +69,16 @@ nlohmann::ordered_json diagnostics_json(const dream::Diagnostics& found);
 /// The test metrics as a table, for all, warm and cold items.
 std::string result_text(const dream::Evaluation& test);
 
+/// The diagnostics of a trainer's model as it is.
+template <class B, class Model>
+dream::Diagnostics diagnose_trained(dream::Context<B>& context, dream::Trainer<Model>& trainer, Model& model,
+                                    const dream::ModelData<float, B>& data) {
+  const auto vectors = trainer.represent();
+  const auto users = dream::download<float>(context, vectors[0]), items = dream::download<float>(context, vectors[1]);
+  return dream::diagnose(context, trainer.host(), model, data, users.view(), items.view(),
+                         trainer.train_interactions());
+}
+
 /// Trains a model that is ready; everything that does not depend on what it is.
 template <class B, class Model>
 int run(dream::Context<B>& context, Model& model, const dream::ModelData<float, B>& prepared,
@@ -101,13 +111,8 @@ int run(dream::Context<B>& context, Model& model, const dream::ModelData<float, 
       });
       if (trainer.state().epoch < report.epoch) break;  // interrupted within the epoch: its work is lost
       nlohmann::ordered_json line = epoch_json(report);
-      if (settings.diagnostics && report.evaluated) {
-        const auto vectors = trainer.represent();
-        const auto users = dream::download<float>(context, vectors[0]),
-                   items = dream::download<float>(context, vectors[1]);
-        line["diagnostics"] = diagnostics_json(dream::diagnose(context, trainer.host(), model, prepared, users.view(),
-                                                               items.view(), trainer.train_interactions()));
-      }
+      if (settings.diagnostics && report.evaluated)
+        line["diagnostics"] = diagnostics_json(diagnose_trained(context, trainer, model, prepared));
       folder.add_epoch(line);
       if (report.losses.front().first == "bpr") ranking_loss = report.losses.front().second;
       const std::string& metric = settings.fit.valid_metric;

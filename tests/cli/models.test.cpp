@@ -34,7 +34,23 @@ TEST_CASE("Every model trains, is evaluated from its checkpoint, and reports the
     const bool has_domains = model != "mf" && model != "lightgcn";
     CHECK(found.contains("misalignment") == has_domains);
     CHECK(found.contains("forgetting") == (has_domains && model != "vbpr"));
+    CHECK(found.contains("shares") == has_domains);
     CHECK(found.at("uniformity").at("items").is_number());
+    // What is written during training is what is found afterwards.
+    const std::string diagnose = "diagnose --data data --checkpoint " + model + "/checkpoint.safetensors";
+    const Outcome diagnosed = place.run(diagnose + " --json");
+    INFO(diagnosed.err);
+    REQUIRE(diagnosed.code == 0);
+    json after = json::parse(diagnosed.out);
+    CHECK(after.at("model") == model);
+    CHECK(after.at("epoch") == last_line(place, model).at("epoch"));
+    after.erase("model");
+    after.erase("epoch");
+    CHECK(after == found);
+    const Outcome shown = place.run(diagnose);
+    CHECK((shown.out.find("cosine of the two domains") != std::string::npos) == has_domains);
+    CHECK_FAILS(place.run("diagnose --data data --checkpoint " + model + "/best.safetensors"), 1,
+                "holds the vectors that rank, not a model");
   }
 }
 

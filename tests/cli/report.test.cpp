@@ -88,6 +88,7 @@ struct StudyFolder : Workplace {
               {"seconds", 3.0},  {"train_seconds", number},    {"eval_seconds", 1.0}};
     Json& found = line["diagnostics"];
     if (trains_features) found["forgetting"]["image"] = 0.1 * number;
+    if (trains_features) found["shares"] = {{"image", 0.25}, {"text", 0.75}};
     found["misalignment"]["items"] = {{"mean_cosine", 0.25 * number}, {"histogram", {0, 1, 2, number}}};
     found["alignment"] = 1.0 / number;
     found["uniformity"] = {{"users", -1.0 * number}, {"items", -2.0}};
@@ -215,6 +216,8 @@ TEST_CASE("the diagnostics of a report are those of the best epoch, and its curv
   check_number(place.row("misalignment", "part", "vbpr"), "items_cosine_mean", 0.5);
   CHECK(place.row("misalignment", "part", "vbpr").at("users_cosine_mean").empty());
   check_number(place.row("alignment_and_uniformity", "part", "dream"), "alignment_mean", 0.5);
+  check_number(place.row("modality_shares", "part", "dream"), "image_mean", 0.25);
+  check_number(place.row("modality_shares", "part", "dream"), "text_mean", 0.75);
   check_number(place.row("alignment_and_uniformity", "part", "dream"), "user_uniformity_mean", -2);
   int bins = 0, epochs = 0, forgetting = 0;
   for (const auto& row : place.table("misalignment_histograms")) {
@@ -297,7 +300,7 @@ TEST_CASE("a report is one page that asks for nothing from a network, with every
   CHECK(occurrences(page, "<svg") == occurrences(page, "</svg>"));
   CHECK(occurrences(page, "<table") == occurrences(page, "</table>"));
   CHECK_FALSE(contains(page, "nan"));
-  for (const char* part : {"data", "models", "curves", "embeddings", "misalignment", "plugin", "ablations",
+  for (const char* part : {"data", "models", "curves", "embeddings", "misalignment", "plugin", "ablations", "shares",
                            "uniformity", "fidelity", "missing"}) {
     CHECK(occurrences(page, "<section id=\"" + std::string(part) + "\"") == 1);
     CHECK(contains(page, "href=\"#" + std::string(part) + "\""));

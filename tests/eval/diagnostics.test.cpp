@@ -2,8 +2,12 @@
 
 #include <dream/data/synthetic.hpp>
 #include <dream/eval/diagnostics.hpp>
+#include <dream/models/bm3.hpp>
 #include <dream/models/dream.hpp>
+#include <dream/models/freedom.hpp>
 #include <dream/models/lightgcn.hpp>
+#include <dream/models/mgcn.hpp>
+#include <dream/models/vbpr.hpp>
 #include <dream/testing/emulated.hpp>
 
 #include "ops/inputs.hpp"
@@ -99,6 +103,83 @@ TEST_CASE("Forgetting is 0 at the features and follows the modal embeddings, on 
   }
 }
 
+TEST_CASE("Shares say how much of the modal representation each modality is, and add up to 1") {
+  // e = (3, 4) and (1, 0): of 26, the first modality lies along them by 9 + 2, the second by 16 - 1.
+  std::vector<Matrix<double, Cpu>> rows;
+  rows.push_back(matrix(2, {3, 0, 4, 0}));
+  rows.push_back(matrix(2, {0, 2, -1, 0}));
+  const auto weights = matrix(2, {1, 2, 0.5, 1});
+  const std::vector<double> shares = modality_shares<double>(rows, weights.view());
+  CHECK(std::abs(shares[0] - 11.0 / 26) < 1e-15);
+  CHECK(std::abs(shares[1] - 15.0 / 26) < 1e-15);
+  const Matrix<double, Cpu> nothing(2, 2);
+  CHECK(modality_shares<double>(rows, nothing.view()) == std::vector<double>{0, 0});
+  REQUIRE_ERROR(modality_shares<double>(rows, matrix(1, {1, 1}).view()), "2 modalities, weights 2 x 1");
+  REQUIRE_ERROR(modality_shares<double>(rows, matrix(2, {1, 1}).view()), "weights 1 x 2, a modality has 2 x 2");
+}
+
+namespace {
+
+/// The parts of a model's modal rows make these rows; what a diagnosis says of them is the same by kernels.
+template <template <class, class> class Model, class Options>
+void check_parts(const Options& options, const ModelDataOptions& prepared, bool are_the_domain) {
+  Context<Cpu> context(1);
+  Context<Emulated> emulated;
+  const Dataset dataset = world();
+  const auto data = prepare_data<double>(context, dataset, prepared);
+  const auto uploaded = upload<double>(emulated, data);
+  const auto interactions =
+      interaction_matrix<double>(context, dataset.train, dataset.user_count(), dataset.item_count());
+  const auto users = random_matrix(data.users, 8, 1), items = random_matrix(data.items, 8, 2);
+  Model<double, Cpu> model(context, data, options, 1);
+  Model<double, Emulated> again(emulated, uploaded, options, 1);
+
+  const std::vector<index_t> some{7, 3, 3, 49, 0};
+  Tape<double, Cpu> tape(context);
+  const ModalParts<double> parts = model.modal_parts(tape, {some.data(), 5});
+  REQUIRE(parts.rows.size() == 2);
+  REQUIRE(parts.weights.rows() == 5);
+  const auto [behaviour, modal] = model.domains(tape, {some.data(), 1}, {some.data(), 5});
+  double off = 0;
+  for (index_t i = 0; i < 5 && are_the_domain; ++i)
+    for (index_t j = 0; j < 8; ++j) {
+      double sum = 0;
+      for (std::size_t m = 0; m < 2; ++m)
+        sum += parts.weights(i, static_cast<index_t>(m)) * tape.value(parts.rows[m])(i, j);
+      off = std::max(off, std::abs(sum - tape.value(modal.items)(i, j)));
+    }
+  CHECK(off < 1e-12);
+
+  const auto found = diagnose(context, context, model, data, users.view(), items.view(), interactions.view());
+  const auto by_kernels = diagnose(emulated, context, again, uploaded, users.view(), items.view(), interactions.view());
+  REQUIRE(found.shares.size() == 2);
+  CHECK(found.shares[0].first == "image");
+  CHECK(std::abs(found.shares[0].second + found.shares[1].second - 1) < 1e-12);
+  for (std::size_t m = 0; m < 2; ++m) CHECK(std::abs(by_kernels.shares[m].second - found.shares[m].second) < 1e-10);
+}
+
+}  // namespace
+
+TEST_CASE("Every model with modalities says what they add to its modal rows, on the host and by kernels") {
+  ModelDataOptions binary;
+  binary.item_graph = ItemGraph::binary;
+  DreamOptions learned;
+  learned.embedding_size = 8;
+  learned.modality_weights = ModalityWeights::learned;
+  check_parts<Dream>(learned, learned.data, true);
+  FreedomOptions freedom;
+  VbprOptions vbpr;
+  Bm3Options bm3;
+  MgcnOptions mgcn;
+  freedom.embedding_size = vbpr.embedding_size = bm3.embedding_size = mgcn.embedding_size = 8;
+  check_parts<Vbpr>(vbpr, {}, true);
+  check_parts<Bm3>(bm3, {}, true);
+  check_parts<Freedom>(freedom, binary, true);
+  freedom.n_mm_layers = 2;
+  check_parts<Freedom>(freedom, binary, true);
+  check_parts<Mgcn>(mgcn, {}, false);
+}
+
 TEST_CASE("A model is diagnosed in all it has: DREAM in both domains, LightGCN in one") {
   Context<Cpu> context(1);
   Context<Emulated> emulated;
@@ -130,6 +211,7 @@ TEST_CASE("A model is diagnosed in all it has: DREAM in both domains, LightGCN i
   LightGcn<double, Cpu> plain(context, data, {.embedding_size = 8}, 1);
   const Diagnostics one = diagnose(context, context, plain, data, users.view(), items.view(), interactions.view());
   CHECK(one.forgetting.empty());
+  CHECK(one.shares.empty());
   CHECK(one.users.entities == 0);
   CHECK(one.user_uniformity < 0);
 }

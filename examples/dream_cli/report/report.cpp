@@ -85,6 +85,10 @@ void write_pages(const std::string& study_folder) {
           figure_or(forgetting_curves(study), "No run with trainable modal embeddings has been evaluated yet."));
   report.unseen(forgetting_by_epoch(study));
   report.section(
+      "shares", "Share of each modality",
+      "<p>By how much of its squared length the items\u2019 modal representation comes from each modality.</p>\n" +
+          report.table(shares_table(study), "No model with modalities has been evaluated yet."));
+  report.section(
       "misalignment", "Misalignment of the two domains",
       "<p>How well behaviour and modality agree about the same user or item. BMA is behaviour-modal alignment, "
       "part of DREAM\u2019s loss, added to the others\u2019. BM3 and FREEDOM have modal rows of items alone.</p>\n" +

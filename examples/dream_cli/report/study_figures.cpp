@@ -85,7 +85,7 @@ std::string embeddings_bars(const Study& study) {
 
 std::string forgetting_curves(const Study& study) {
   std::string panels;
-  for (const std::string& modality : forgotten_modalities(study)) {
+  for (const std::string& modality : modalities_of(study, &Diagnosis::forgetting)) {
     LineChart chart{"Forgetting of modality " + modality + " by epoch, a line a model", "epoch", "Forgetting", {}};
     for (const Part* part : study.group("models")) {
       Curve curve = forgetting_curve(*part, modality);

@@ -48,6 +48,7 @@ std::optional<Cosines> cosines(const std::optional<JsonNode>& node) {
 Diagnosis diagnosis(const JsonNode& node) {
   Diagnosis found;
   if (const auto forgetting = node.find("forgetting")) found.forgetting = metrics(*forgetting);
+  if (const auto shares = node.find("shares")) found.shares = metrics(*shares);
   if (const auto apart = node.find("misalignment")) {
     found.users = cosines(apart->find("users"));
     found.items = cosines(apart->find("items"));

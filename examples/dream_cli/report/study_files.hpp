@@ -25,6 +25,7 @@ struct Cosines {
 /// What a run wrote about its model beside an evaluation.
 struct Diagnosis {
   std::map<std::string, double> forgetting;  ///< by modality
+  std::map<std::string, double> shares;      ///< of the modalities in the items' modal representation
   std::optional<Cosines> users, items;
   std::optional<double> alignment, user_uniformity, item_uniformity;
 };

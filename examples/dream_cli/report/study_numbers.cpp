@@ -110,13 +110,13 @@ Curve forgetting_curve(const Part& part, const std::string& modality) {
   });
 }
 
-std::vector<std::string> forgotten_modalities(const Study& study) {
+std::vector<std::string> modalities_of(const Study& study, std::map<std::string, double> Diagnosis::*kind) {
   std::set<std::string> names;
   for (const Part& part : study.parts)
     for (const StudyRun& run : part.runs)
       for (const EpochLine& line : run.lines)
         if (line.diagnosis)
-          for (const auto& [name, forgotten] : line.diagnosis->forgetting) names.insert(name);
+          for (const auto& [name, number] : (*line.diagnosis).*kind) names.insert(name);
   return {names.begin(), names.end()};
 }
 

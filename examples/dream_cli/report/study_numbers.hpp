@@ -55,8 +55,8 @@ struct Curve {
 };
 Curve valid_curve(const Part& part, const std::string& metric);
 Curve forgetting_curve(const Part& part, const std::string& modality);
-/// Modalities whose forgetting a run wrote down, sorted.
-std::vector<std::string> forgotten_modalities(const Study& study);
+/// Modalities of which a run wrote down the forgetting, or the share, sorted.
+std::vector<std::string> modalities_of(const Study& study, std::map<std::string, double> Diagnosis::*kind);
 
 /// recall@k and ndcg@k for each k of the study.
 std::vector<std::string> shown_metrics(const Study& study);

@@ -181,7 +181,7 @@ Table valid_by_epoch(const Study& study) {
 Table forgetting_by_epoch(const Study& study) {
   Table table = by_epoch("forgetting_by_epoch", {"modality"});
   for (const Part& part : study.parts)
-    for (const std::string& modality : forgotten_modalities(study))
+    for (const std::string& modality : modalities_of(study, &Diagnosis::forgetting))
       add_curve(table, part, {modality}, forgetting_curve(part, modality));
   return table;
 }

@@ -215,6 +215,29 @@ Table misalignment_table(const Study& study) {
   return table;
 }
 
+Table shares_table(const Study& study) {
+  Table table{"modality_shares",
+              "Share of each modality in the items\u2019 modal representation, at the best epoch; mean \u00b1 sample "
+              "deviation over the seeds. Shares add up to 1; one below zero works against the others.",
+              part_columns("Model"),
+              {}};
+  const std::vector<std::string> modalities = modalities_of(study, &Diagnosis::shares);
+  for (const std::string& name : modalities) table.columns.push_back(spread_column(name, name));
+  table.columns.push_back(number_column("Runs", "runs"));
+  for (const char* group : {"models", "embeddings", "alignment"})
+    for (const Part* part : study.group(group)) {
+      Cells row = part_cells(*part);
+      bool any = false;
+      for (const std::string& name : modalities) {
+        row.push_back(spread_cell(diagnosed(*part, [&](const Diagnosis& found) { return value(found.shares, name); })));
+        any = any || !row.back().stored[0].empty();
+      }
+      row.push_back(runs_cell(*part));
+      if (any) table.rows.push_back(std::move(row));
+    }
+  return table;
+}
+
 Table uniformity_table(const Study& study) {
   Table table{"alignment_and_uniformity",
               "Alignment and uniformity of the vectors that rank, at the best epoch; mean \u00b1 sample deviation over "

@@ -32,6 +32,8 @@ Table ablations_table(const Study& study);
 Table plugin_table(const Study& study);
 /// Mean cosines of the two domains.
 Table misalignment_table(const Study& study);
+/// The share of each modality in the items' modal representation.
+Table shares_table(const Study& study);
 Table uniformity_table(const Study& study);
 /// Runs, trials and comparisons that are not over; without rows where nothing is missing.
 Table missing_table(const Study& study);

@@ -50,6 +50,20 @@ class ModalFusion {
     }
     fuse_modalities<T>(context, weights_.view(), present_, rows_, in.first(modalities), out);
   }
+  /// w of the last forward, rows x M, in host memory. Waits for it.
+  Matrix<T, Cpu> row_weights(Context<B>& context) const {
+    const std::vector<T> a = values_of(context, weights_.view());
+    const std::vector<index_t> rows = values_of(context, rows_);
+    const Matrix<T, Cpu> present = download<T>(context, present_);
+    Matrix<T, Cpu> w(static_cast<index_t>(rows.size()), present.cols());
+    for (index_t r = 0; r < w.rows(); ++r) {
+      T total = 0;
+      for (index_t m = 0; m < w.cols(); ++m)
+        total += w(r, m) = a[static_cast<std::size_t>(m)] * present(rows[static_cast<std::size_t>(r)], m);
+      for (index_t m = 0; m < w.cols() && total > T{0}; ++m) w(r, m) /= total;
+    }
+    return w;
+  }
   void backward(Context<B>& context, std::span<const MatrixView<const T>> in, MatrixView<const T>,
                 MatrixView<const T> d_out, std::span<const GradView<T>> d_in) {
     const std::size_t modalities = static_cast<std::size_t>(present_.cols);
@@ -58,6 +72,13 @@ class ModalFusion {
   }
 
  private:
+  template <class V>
+  static std::vector<std::remove_const_t<V>> values_of(Context<B>& context, VectorView<V> view) {
+    std::vector<std::remove_const_t<V>> values(static_cast<std::size_t>(view.size));
+    download<std::remove_const_t<V>>(context, view.data, values);
+    return values;
+  }
+
   MatrixView<const T> present_;
   std::vector<double> given_;
   VectorView<const index_t> rows_;

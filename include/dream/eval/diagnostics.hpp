@@ -147,9 +147,35 @@ double uniformity(Context<Cpu>& context, MatrixView<const T> x, std::uint64_t se
   return std::log(sum / static_cast<double>(pairs));
 }
 
+/// The share of each modality in the items' modal representation E_M = sum_m w_m * H_m (* scales rows): by how much of
+/// its squared length lies along E_M,
+///   share_m = sum_i <w_im h_im, e_i> / sum_i |e_i|^2,
+/// so the shares add up to 1, and one that works against the others is negative. All 0 where E_M is. Host memory.
+template <class T>
+std::vector<double> modality_shares(std::span<const Matrix<T, Cpu>> rows, MatrixView<const T> weights) {
+  std::vector<double> along(rows.size()), shares(rows.size());
+  DREAM_EXPECT(weights.cols == static_cast<index_t>(rows.size()), "modality shares: ", rows.size(),
+               " modalities, weights ", shape(weights));
+  for (const Matrix<T, Cpu>& h : rows)
+    DREAM_EXPECT(h.rows() == weights.rows && h.cols() == rows[0].cols(), "modality shares: weights ", shape(weights),
+                 ", a modality has ", shape(h.view()));
+  double total = 0;
+  for (index_t i = 0; i < weights.rows; ++i)
+    for (index_t j = 0; j < rows[0].cols(); ++j) {
+      double e = 0;
+      for (std::size_t m = 0; m < rows.size(); ++m)
+        e += along[m] = static_cast<double>(weights(i, static_cast<index_t>(m))) * static_cast<double>(rows[m](i, j));
+      for (std::size_t m = 0; m < rows.size(); ++m) shares[m] += along[m] * e;
+      total += e * e;
+    }
+  for (double& share : shares) share = total > 0 ? share / total : 0.0;
+  return shares;
+}
+
 /// All of these of one model. What it does not have is empty.
 struct Diagnostics {
   std::vector<std::pair<std::string, double>> forgetting;  ///< by modality, where its embeddings are trainable
+  std::vector<std::pair<std::string, double>> shares;      ///< of each modality in the items' modal representation
   Misalignment users, items;                               ///< between its two domains; no entities: it has one
   double alignment = 0;
   double user_uniformity = 0, item_uniformity = 0;
@@ -170,10 +196,20 @@ Diagnostics diagnose(Context<typename Model::backend>& context, Context<Cpu>& ho
       if (z.name == modality.name + ".features")
         found.forgetting.emplace_back(modality.name,
                                       modal_forgetting<T>(context, std::as_const(z.value).view(), modality));
+  std::vector<index_t> numbers(static_cast<std::size_t>(std::max(data.users, data.items)));
+  std::iota(numbers.begin(), numbers.end(), index_t{0});
+  const Array<index_t, B> all = upload<index_t>(context, std::span<const index_t>(numbers));
+  if constexpr (requires(Tape<T, B> tape, VectorView<const index_t> rows) { model.modal_parts(tape, rows); }) {
+    Tape<T, B> tape(context);
+    const ModalParts<T> parts = model.modal_parts(tape, {all.data(), data.items});
+    std::vector<Matrix<T, Cpu>> rows;
+    for (const Var part : parts.rows) rows.push_back(download<T>(context, tape.value(part)));
+    if (!rows.empty()) {
+      const std::vector<double> shares = modality_shares<T>(rows, parts.weights.view());
+      for (std::size_t m = 0; m < shares.size(); ++m) found.shares.emplace_back(data.modalities[m].name, shares[m]);
+    }
+  }
   if constexpr (requires(Tape<T, B> tape, VectorView<const index_t> rows) { model.domains(tape, rows, rows); }) {
-    std::vector<index_t> numbers(static_cast<std::size_t>(std::max(data.users, data.items)));
-    std::iota(numbers.begin(), numbers.end(), index_t{0});
-    const Array<index_t, B> all = upload<index_t>(context, std::span<const index_t>(numbers));
     Tape<T, B> tape(context);
     const auto [behaviour, modal] = model.domains(tape, {all.data(), data.users}, {all.data(), data.items});
     const auto apart = [&](Var x, Var y) {

@@ -36,6 +36,10 @@ class AnyModel {
                                     VectorView<const index_t> items) {
     return model_->domains(tape, users, items);
   }
+  /// No rows where the model has no modal representation that is a sum over the modalities.
+  ModalParts<T> modal_parts(Tape<T, B>& tape, VectorView<const index_t> items) {
+    return model_->modal_parts(tape, items);
+  }
 
  private:
   struct Interface {
@@ -47,6 +51,7 @@ class AnyModel {
     virtual std::array<Var, 2> represent(Tape<T, B>&, VectorView<const index_t>, VectorView<const index_t>) = 0;
     virtual void begin_epoch(Context<B>&, Context<Cpu>&, CsrView<T>, std::uint32_t) = 0;
     virtual std::array<DomainRows, 2> domains(Tape<T, B>&, VectorView<const index_t>, VectorView<const index_t>) = 0;
+    virtual ModalParts<T> modal_parts(Tape<T, B>&, VectorView<const index_t>) = 0;
   };
 
   template <class Model>
@@ -68,6 +73,10 @@ class AnyModel {
     std::array<DomainRows, 2> domains(Tape<T, B>& tape, VectorView<const index_t> users,
                                       VectorView<const index_t> items) override {
       if constexpr (requires { model->domains(tape, users, items); }) return model->domains(tape, users, items);
+      return {};
+    }
+    ModalParts<T> modal_parts(Tape<T, B>& tape, VectorView<const index_t> items) override {
+      if constexpr (requires { model->modal_parts(tape, items); }) return model->modal_parts(tape, items);
       return {};
     }
 

@@ -107,6 +107,13 @@ class Bm3 {
     return {DomainRows{{}, rows(tape, item_rows_, items, all_i)}, DomainRows{{}, mean(tape, modal_rows_)}};
   }
 
+  /// x_m of the listed items, all with the same weight.
+  ModalParts<T> modal_parts(Tape<T, B>& tape, VectorView<const index_t> items) {
+    domains(tape, {}, items);
+    const std::vector<T> weights(modal_rows_.size(), T{1} / static_cast<T>(modal_rows_.size()));
+    return {modal_rows_, same_for_all<T>(weights, static_cast<index_t>(items.size))};
+  }
+
  private:
   struct Modal {
     Modal(double dropout, std::uint64_t seed, std::uint32_t stream) : target(dropout, seed, stream) {}

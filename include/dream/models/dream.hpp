@@ -122,6 +122,16 @@ class Dream {
     return {DomainRows{behaviour.users, behaviour.positives}, DomainRows{modal.users, modal.positives}};
   }
 
+  /// H_I,m of the listed items and their weights in E_M. Nothing without the modal line.
+  ModalParts<T> modal_parts(Tape<T, B>& tape, VectorView<const index_t> items) {
+    ModalParts<T> found;
+    if (!options_.modal_line) return found;
+    encode(tape, {}, items, {static_cast<index_t>(items.size), 0});
+    for (const auto& line : lines_) found.rows.push_back(line->positives);
+    found.weights = fuse_positives_->row_weights(tape.context());
+    return found;
+  }
+
   /// Fused rows E of the listed users and items.
   std::array<Var, 2> represent(Tape<T, B>& tape, VectorView<const index_t> users, VectorView<const index_t> items) {
     const auto [behaviour, modal] = encode(tape, users, items, {static_cast<index_t>(items.size), 0});

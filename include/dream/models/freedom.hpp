@@ -71,7 +71,8 @@ class Freedom {
         options.modality_weights.empty() ? freedom_weights(names) : options.modality_weights;
     DREAM_EXPECT(weights.size() == names.size(), "modality_weight_values has ", weights.size(), " values for ",
                  names.size(), " modalities");
-    for (int l = 0; l < options.n_mm_layers; ++l) layers_.emplace_back(std::vector<T>(weights.begin(), weights.end()));
+    weights_.assign(weights.begin(), weights.end());
+    for (int l = 0; l < options.n_mm_layers; ++l) layers_.emplace_back(weights_);
     parameters_.allocate(context);
     ego_.initialise(context, parameters_, seed);
     embeddings_.initialise(context, data.modalities, seed);
@@ -128,6 +129,18 @@ class Freedom {
     return encode(tape, full_, users, items);
   }
 
+  /// S_m h of the listed items, h of the layer before the last, and a_m.
+  ModalParts<T> modal_parts(Tape<T, B>& tape, VectorView<const index_t> items) {
+    encode(tape, full_, {}, items);
+    ModalParts<T> found;
+    for (std::size_t m = 0; m < modal_.size() && !layers_.empty(); ++m) {
+      modal_[m]->rows.select(items);
+      found.rows.push_back(tape.apply(modal_[m]->rows, parts_[m]));
+    }
+    found.weights = same_for_all<T>(weights_, static_cast<index_t>(items.size));
+    return found;
+  }
+
  private:
   struct Modal {
     Modal(const SparsePair<T, B>& item_graph, int layers)
@@ -166,6 +179,7 @@ class Freedom {
   GraphPropagation<T, B> full_, on_pruned_;
   ModalEmbeddings<T, B> embeddings_;
   std::vector<std::unique_ptr<Modal>> modal_;
+  std::vector<T> weights_;  // a_m
   std::vector<WeightedSum<T, B>> layers_;
   GatherRows<T, B> item_rows_;
   BprLoss<T, B> bpr_;

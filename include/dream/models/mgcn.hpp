@@ -108,6 +108,16 @@ class Mgcn {
     return {DomainRows{behaviour[0], behaviour[1]}, DomainRows{side[0], side[1]}};
   }
 
+  /// C_m of the listed items and the attention with which they make what is common.
+  ModalParts<T> modal_parts(Tape<T, B>& tape, VectorView<const index_t> items) {
+    encode(tape, {}, items, {static_cast<index_t>(items.size), 0});
+    const Matrix<T, Cpu> attention = download<T>(tape.context(), sides_[1].attention.attention());
+    ModalParts<T> found{sides_[1].modal, Matrix<T, Cpu>(attention.cols(), attention.rows())};
+    for (index_t i = 0; i < attention.cols(); ++i)
+      for (index_t m = 0; m < attention.rows(); ++m) found.weights(i, m) = attention(m, i);
+    return found;
+  }
+
  private:
   struct Modal {
     Modal(const SparsePair<T, B>& interactions, const SparsePair<T, B>& item_graph, int layers)

@@ -8,9 +8,11 @@
 // and, where it has them,
 //   void begin_epoch(Context<B>&, Context<Cpu>& host, CsrView<T> interactions, std::uint32_t epoch);   // before each
 //   std::array<DomainRows, 2> domains(Tape<T, B>&, users, items);     // behaviour and modal rows of the same
+//   ModalParts<T> modal_parts(Tape<T, B>&, items);                    // what the modalities add to the latter
 // and scores a user and an item by the dot product of their rows.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <memory>
 #include <span>
@@ -39,6 +41,21 @@ struct Batch {
 struct DomainRows {
   Var users, items;
 };
+
+/// Rows of some items in each modality, and the weights with which they make the items' modal representation.
+template <class T>
+struct ModalParts {
+  std::vector<Var> rows;
+  Matrix<T, Cpu> weights;  ///< items x modalities
+};
+
+/// The weights of all rows where they do not depend on the row.
+template <class T>
+Matrix<T, Cpu> same_for_all(std::span<const T> weights, index_t rows) {
+  Matrix<T, Cpu> all(rows, static_cast<index_t>(weights.size()));
+  for (index_t r = 0; r < rows; ++r) std::copy(weights.begin(), weights.end(), all.view().row(r));
+  return all;
+}
 
 /// One term of a loss, before its weight.
 struct LossTerm {

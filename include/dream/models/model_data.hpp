@@ -3,8 +3,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
-#include <numeric>
 #include <string>
 #include <vector>
 
@@ -16,13 +14,11 @@
 #include <dream/graph/knn.hpp>
 #include <dream/graph/knn_approximate.hpp>
 #include <dream/graph/relation.hpp>
+#include <dream/models/feature_normalisation.hpp>
 #include <dream/ops/graph.hpp>
 
 namespace dream {
 
-/// What is done to raw features first: every row divided by its norm, nothing, or columns brought to mean 0,
-/// variance 1.
-enum class FeatureNormalisation { row, none, standard };
 /// Item-item relations: cosine weights, FREEDOM's binary weights, or no graph (H_I,m = H_m).
 enum class ItemGraph { knn, binary, none };
 /// User-user relations: nearest by mean features, by shared items, or no graph (H_U,m = Rn H_I,m).
@@ -70,38 +66,6 @@ struct ModelData {
   Matrix<T, B> user_present;   ///< n x #modalities, 1 where the modality reaches the user through its neighbours
   std::int64_t positives = 0;  ///< training interactions
 };
-
-/// F_m from raw features: columns are standardised over the items that have the modality, constant ones become 0;
-/// absent rows stay zero.
-template <class T>
-void normalise_features(Context<Cpu>& context, FeatureNormalisation kind, VectorView<const std::uint8_t> present,
-                        MatrixView<T> f) {
-  if (kind == FeatureNormalisation::row) {
-    Array<T, Cpu> inverse(f.rows);
-    normalise_rows<T>(context, f, f, inverse.view());
-  } else if (kind == FeatureNormalisation::standard) {
-    context.parallel_blocks(f.cols, 16, [&](std::int64_t begin, std::int64_t end) {
-      for (index_t j = static_cast<index_t>(begin); j < end; ++j) {
-        double sum = 0, squares = 0, count = 0, low = 0, high = 0;
-        for (index_t i = 0; i < f.rows; ++i) {
-          if (!present[i]) continue;
-          const double value = static_cast<double>(f(i, j));
-          low = count > 0 ? std::min(low, value) : value;
-          high = count > 0 ? std::max(high, value) : value;
-          sum += value;
-          count += 1;
-        }
-        const double mean = count > 0 ? sum / count : 0;
-        for (index_t i = 0; i < f.rows; ++i)
-          if (present[i]) squares += (static_cast<double>(f(i, j)) - mean) * (static_cast<double>(f(i, j)) - mean);
-        const double deviation = high > low ? std::sqrt(squares / count) : 0;  // exactly 0 for a constant column
-        for (index_t i = 0; i < f.rows; ++i)
-          f(i, j) =
-              present[i] && deviation > 0 ? static_cast<T>((static_cast<double>(f(i, j)) - mean) / deviation) : T{0};
-      }
-    });
-  }
-}
 
 namespace detail {
 

@@ -38,6 +38,7 @@ class Vbpr {
     double feature_columns = 0;
     for (const auto& modality : data.modalities) {
       weights_.push_back(parameters_.add(modality.name + ".weight", modality.features.cols(), d));
+      features_.push_back(modality.features.view());
       if (!first_)
         first_.emplace(modality.features.view());
       else
@@ -87,6 +88,19 @@ class Vbpr {
     return {DomainRows{u, rows.behaviour_items}, DomainRows{modal_u, rows.modal_items}};
   }
 
+  /// F_m W_m of the listed items, without the bias.
+  ModalParts<T> modal_parts(Tape<T, B>& tape, VectorView<const index_t> items) {
+    ModalParts<T> found;
+    for (std::size_t m = 0; m < weights_.size(); ++m) {
+      GatherRows<T, B> rows;
+      rows.select(items);
+      found.rows.push_back(tape.apply(
+          std::move(rows), tape.apply(FeatureProduct<T, B>(features_[m]), parameters_.on(tape, weights_[m]))));
+    }
+    found.weights = same_for_all<T>(std::vector<T>(weights_.size(), T{1}), static_cast<index_t>(items.size));
+    return found;
+  }
+
  private:
   struct Rows {
     Var users;  // both halves
@@ -121,6 +135,7 @@ class Vbpr {
   Parameters<T, B> parameters_;
   ParameterId users_, items_, bias_;
   std::vector<ParameterId> weights_;
+  std::vector<FeatureView<T>> features_;
   std::optional<FeatureProjection<T, B>> first_;  // with the bias
   std::vector<FeatureProduct<T, B>> others_;
   GatherRows<T, B> user_rows_, item_rows_, modal_rows_;

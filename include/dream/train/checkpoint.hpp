@@ -203,6 +203,8 @@ void load_checkpoint(const std::string& path, Trainer<Model>& trainer, const Che
   DREAM_EXPECT(stored.model == origin.model, path, ": holds a ", stored.model, " model, not ", origin.model);
   DREAM_EXPECT(stored.data == origin.data, path, ": was trained on other data (fingerprint ",
                detail::to_hex(stored.data), ", this data has ", detail::to_hex(origin.data), ")");
+  DREAM_EXPECT(file.metadata().count("state") == 1, path,
+               ": holds the vectors that rank, not a model; take the run's checkpoint.safetensors");
   const nlohmann::json json = detail::meta_json(file, "state");
   FitState state;
   std::int64_t steps = 0;

@@ -195,7 +195,7 @@ Key names(std::string name, std::string help, Field field) {
 template <class Fields>
 Key weight_of_models(std::string name, std::string help, Fields fields) {
   const Range range{0};
-  const std::string expected = "a number " + range.text();
+  std::string expected = "a number " + range.text();
   return {std::move(name), expected, std::move(help),
           [fields](const Settings& s) {
             const auto all = fields(s);

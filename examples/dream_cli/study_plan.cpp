@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <dream/core/error.hpp>
+
 namespace dream_cli {
 
 const std::vector<std::string>& study_groups() {
@@ -62,7 +64,7 @@ SearchSpace grid_of(const nlohmann::ordered_json& grids, const std::string& mode
   if (!grids.contains(model)) return space;
   DREAM_EXPECT(grids.at(model).is_object(), place, ": the grid of ", model, " is not an object of keys and lists");
   for (const auto& [key, values] : grids.at(model).items())
-    space.add({key, nlohmann::json(values), place + ": " + model});
+    space.add({key, nlohmann::json(values), dream::concat(place, ": ", model)});
   return space;
 }
 

@@ -71,6 +71,28 @@ TEST_CASE("BMA joins the loss of any model with two domains and leaves that of D
               "dream has no modal representations");
 }
 
+TEST_CASE("Every model trains with each of its weights at 0") {
+  NEEDS_PROGRAM();
+  Workplace place;
+  place.make_data();
+  const std::vector<std::pair<std::string, std::vector<std::string>>> weights{
+      {"dream", {"reg_weight", "inter_weight", "intra_weight", "s3_weight", "s3_user_weight"}},
+      {"mf", {"reg_weight"}},
+      {"lightgcn", {"reg_weight"}},
+      {"vbpr", {"reg_weight"}},
+      {"bm3", {"reg_weight", "cl_weight", "target_dropout"}},
+      {"freedom", {"reg_weight", "edge_dropout"}},
+      {"mgcn", {"reg_weight", "cl_weight"}}};
+  for (const auto& [model, keys] : weights)
+    for (const std::string& key : keys) {
+      INFO(model << " " << key);
+      const Outcome outcome = place.run("train --data data --model " + model + " --out " + model + "-" + key + small +
+                                        "--set " + key + "=0");
+      INFO(outcome.err);
+      CHECK(outcome.code == 0);
+    }
+}
+
 TEST_CASE("A model that needs features says so on data without") {
   NEEDS_PROGRAM();
   Workplace place;

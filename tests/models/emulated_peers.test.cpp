@@ -46,6 +46,8 @@ TEST_CASE("Ten steps of FREEDOM on its kernels, its graph pruned for every epoch
   FreedomOptions options;
   options.n_mm_layers = 2;
   compare_both_ways<Freedom>("FREEDOM", {.item_graph = ItemGraph::binary}, options);
+  options.reg_weight = options.edge_dropout = 0;  // no modal embeddings, no pruned graph
+  compare_both_ways<Freedom>("FREEDOM, plain", {.item_graph = ItemGraph::binary}, options);
 }
 
 TEST_CASE("Ten steps of MGCN on its kernels are those on the host") {

@@ -141,7 +141,8 @@ modalities and of the two lines, the forms and weights of inter- and intra-align
 <li>Training and evaluation follow the conventions of the MMRec family; ties rank by the smaller item index, and users without
 a training interaction are counted apart.</li>
 <li>The models that DREAM is compared with are written from their texts on the same parts, not run from their authors’ code.</li>
-<li>Alignment and uniformity are measured after Wang and Isola (ICML 2020); the paper does not have them.</li>
+<li>Alignment and uniformity are measured after Wang and Isola (ICML 2020), and the share of a modality is defined here; the
+paper does not have them.</li>
 <li>Significance is tested over users, for the seeds that were trained; the spread over seeds is in the tables.</li>
 </ul>
 <p><code>docs/fidelity.md</code> of the library says it part by part.</p>

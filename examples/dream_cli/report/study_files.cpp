@@ -104,7 +104,7 @@ std::vector<Trial> read_trials(const std::string& folder, const std::string& aga
   std::vector<std::pair<std::int64_t, Trial>> found;
   if (!is_folder(folder)) return {};
   for (const std::string& name : dream::list_folder(folder)) {
-    const std::string trial = folder + "/" + name;
+    const std::string trial = dream::concat(folder, "/", name);
     const std::string settings = trial + "/trial.json", result = trial + "/result.json";
     const bool numbered = name.rfind("trial-", 0) == 0 && name.size() > 6 && name.size() < 16 &&
                           name.find_first_not_of("0123456789", 6) == std::string::npos;
@@ -122,6 +122,7 @@ std::vector<Trial> read_trials(const std::string& folder, const std::string& aga
   }
   std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   std::vector<Trial> trials;
+  trials.reserve(found.size());
   for (auto& [number, trial] : found) trials.push_back(std::move(trial));
   return trials;
 }

@@ -98,9 +98,10 @@ struct Study {
   /// The part of this id; nullptr where the study has none.
   const Part* find(const std::string& id) const;
   std::vector<const Part*> group(const std::string& name) const;
-  /// `part` minus `against` on a metric, whichever way round it was stored; none where it was not tested.
+  /// `part` minus `against` on the metric of that name, whichever way round it was stored; none where it was not
+  /// tested.
   std::optional<Significance> difference(const std::string& part, const std::string& against,
-                                         const std::string& metric) const;
+                                         const std::string& name) const;
   /// The command that trains what is missing.
   std::string command() const;
 };

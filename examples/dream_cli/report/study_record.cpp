@@ -2,6 +2,7 @@
 #include "study_tables.hpp"
 
 #include <algorithm>
+#include <dream/core/error.hpp>
 
 namespace dream_cli::study_report {
 
@@ -111,7 +112,7 @@ Table grids_table(const Study& study) {
                           words_cell(part.label),
                           words_cell(settings_text(part.grid)),
                           chosen_cell(part),
-                          {over == all ? all : over + " of " + all, {all}},
+                          {over == all ? all : dream::concat(over, " of ", all), {all}},
                           {"", {over}}});
   }
   return table;

@@ -40,6 +40,7 @@ void spread_labels(std::vector<EndLabel>& labels, double top, double bottom) {
 
 std::vector<Point> placed(const std::vector<Point>& points, const Scale& x, const Scale& y) {
   std::vector<Point> found;
+  found.reserve(points.size());
   for (const Point& point : points) found.push_back({x(point.x), y(point.y)});
   return found;
 }

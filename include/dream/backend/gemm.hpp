@@ -230,7 +230,8 @@ ProductSizes expect_product_shapes(Op op_a, Op op_b, MatrixView<const T> a, Matr
 template <class T>
 void gemm(Context<Cpu>& context, Op op_a, Op op_b, T alpha, MatrixView<const T> a, MatrixView<const T> b, T beta,
           MatrixView<T> c) {
-  const auto [m, n, k] = expect_product_shapes(op_a, op_b, a, b, c);
+  const ProductSizes sizes = expect_product_shapes(op_a, op_b, a, b, c);
+  const index_t m = sizes.m, n = sizes.n, k = sizes.k;
   const cpu::Strided<T> as =
       op_a == Op::none ? cpu::Strided<T>{a.data, a.stride, 1} : cpu::Strided<T>{a.data, 1, a.stride};
   const cpu::Strided<T> bs =

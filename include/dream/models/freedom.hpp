@@ -23,7 +23,7 @@ struct FreedomOptions {
   int n_mm_layers = 1;
   std::vector<double> modality_weights;  ///< a_m; empty: freedom_weights()
   double edge_dropout = 0.8;             ///< share of the interactions that an epoch leaves out
-  double reg_weight = 1e-3;
+  double reg_weight = 1e-3;              ///< of the modal part; 0: there are no modal embeddings
   bool train_features = true;
   bool align = false;  ///< add BMA; the domains of an item are E_B and h, users have but one
   AlignmentOptions alignment;
@@ -55,7 +55,9 @@ class Freedom {
         ego_(parameters_, data.users, data.items, options.embedding_size),
         full_(data.graph, options.n_ui_layers),
         on_pruned_(pruned_, options.n_ui_layers),
-        embeddings_(parameters_, data.modalities, options.embedding_size, options.train_features),
+        embeddings_(parameters_,
+                    options.reg_weight > 0 ? std::span(data.modalities) : std::span<const ModalityData<T, B>>{},
+                    options.embedding_size, options.train_features),
         alignment_(options.alignment) {
     DREAM_EXPECT(options.embedding_size > 0, "embedding_size must be positive, not ", options.embedding_size);
     DREAM_EXPECT(options.edge_dropout >= 0 && options.edge_dropout < 1, "edge_dropout must be in [0, 1), not ",

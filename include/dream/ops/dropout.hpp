@@ -59,11 +59,11 @@ void drop_values(Context<Cpu>& context, const kernels::DropoutMask& mask, T scal
   const std::uint32_t step = mask.step_at ? *mask.step_at : mask.step;
   context.parallel_blocks(y.rows, 512, [&](std::int64_t begin, std::int64_t end) {
     for (index_t i = static_cast<index_t>(begin); i < end; ++i)
-      for (std::int64_t j = 0; j < y.cols; j += mask.unit) {
+      for (std::int64_t j = 0; j < y.cols; j += kernels::DropoutMask::unit) {
         const RandomBlock random = mask.words(step, i, j, y.cols);
         const T* from = x.row(i) + j;
         T* to = y.row(i) + j;
-        const std::int64_t count = std::min<std::int64_t>(mask.unit, y.cols - j);
+        const std::int64_t count = std::min<std::int64_t>(kernels::DropoutMask::unit, y.cols - j);
         for (std::int64_t k = 0; k < count; ++k) {
           const T value = mask.apply(random.word[k], from[k], scale);
           to[k] = beta == T{0} ? value : value + beta * to[k];

@@ -130,17 +130,17 @@ std::vector<Key> make_keys() {
       }));
   // Training.
   k.push_back(number("learning_rate", "step size of Adam", FIELD(fit.adam.learning_rate), {0, 1e300, true}));
-  k.push_back({"learning_rate_scheduler", "two numbers > 0", "[f, p]: the rate is multiplied by f^(epoch / p)",
+  k.push_back({"learning_rate_scheduler", "two numbers > 0",
+               "[f, p]: the rate is multiplied by f^(epoch / p); by default [0.96, 50] for mgcn",
                [](const Settings& s) {
-                 return json{s.fit.learning_rate_factor, s.fit.learning_rate_period};
+                 return json{s.own_schedule().factor, s.own_schedule().period};
                },
                [](Settings& s, const json& given) -> std::string {
                  const json list = as_list(given);
                  for (const json& v : list)
                    if (!v.is_number() || !(v.get<double>() > 0)) return "two numbers > 0";
                  if (list.size() != 2) return "two numbers > 0";
-                 s.fit.learning_rate_factor = list[0].get<double>();
-                 s.fit.learning_rate_period = list[1].get<double>();
+                 s.schedule = s.mgcn_schedule = {list[0].get<double>(), list[1].get<double>()};
                  return "";
                }});
   k.push_back(integer("train_batch_size", "interactions of a training step", FIELD(fit.batch_size), count));

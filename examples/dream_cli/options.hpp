@@ -17,6 +17,12 @@ namespace dream_cli {
 /// Behaviour-modal alignment in the loss: as the model has it by itself (DREAM alone does), or put on or off.
 enum class Bma { own, on, off };
 
+/// The learning rate is multiplied by factor^(epoch / period).
+struct LearningRateSchedule {
+  double factor = 1.0;
+  double period = 50.0;
+};
+
 struct Settings {
   std::string model_name = "dream";
   std::string backend = "cpu";
@@ -29,8 +35,20 @@ struct Settings {
   dream::MgcnOptions mgcn;
   Bma bma = Bma::own;
   bool diagnostics = true;  ///< of the model, beside every evaluation on valid
-  dream::FitOptions fit;
+  LearningRateSchedule schedule;
+  LearningRateSchedule mgcn_schedule{0.96, 50.0};  ///< the published one
+  dream::FitOptions fit;                           ///< without the schedule
   dream::ReadOptions read;
+
+  const LearningRateSchedule& own_schedule() const { return model_name == "mgcn" ? mgcn_schedule : schedule; }
 };
+
+/// How the settings' model is trained.
+inline dream::FitOptions fit_options(const Settings& s) {
+  dream::FitOptions options = s.fit;
+  options.learning_rate_factor = s.own_schedule().factor;
+  options.learning_rate_period = s.own_schedule().period;
+  return options;
+}
 
 }  // namespace dream_cli

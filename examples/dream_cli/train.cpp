@@ -216,7 +216,7 @@ int diagnose(const DiagnoseArguments& arguments) {
   if (!prepared.modal) data.modalities.clear();
   const auto model_data = dream::prepare_data_releasing_features<float>(context, data, prepared);
   dream::AnyModel<float, Cpu> model = make_model(context, model_data, prepared, settings);
-  dream::Trainer<dream::AnyModel<float, Cpu>> trainer(context, model, data, settings.fit);
+  dream::Trainer<dream::AnyModel<float, Cpu>> trainer(context, model, data, fit_options(settings));
   dream::load_checkpoint(arguments.checkpoint, trainer, origin);
   const dream::Diagnostics found = diagnose_trained(context, trainer, model, model_data);
   if (arguments.json) {

@@ -86,7 +86,7 @@ int run(dream::Context<B>& context, Model& model, const dream::ModelData<float, 
   const Settings& settings = training.settings;
   const dream::Dataset& data = training.data;
   RunFolder& folder = training.folder;
-  dream::FitOptions options = settings.fit;
+  dream::FitOptions options = fit_options(settings);
   // Where training ends is decided here, so that a run in pieces evaluates at the same epochs as a run in one.
   options.epochs = std::numeric_limits<int>::max();
   dream::Trainer<Model> trainer(context, model, data, options);

@@ -71,6 +71,24 @@ TEST_CASE("BMA joins the loss of any model with two domains and leaves that of D
               "dream has no modal representations");
 }
 
+TEST_CASE("What models call by one name has each one's default, and one given value for all") {
+  NEEDS_PROGRAM();
+  Workplace place;
+  place.make_data();
+  const auto config = [&](const std::string& name, const std::string& more) {
+    REQUIRE(place.run("train --data data --out " + name + small + more).code == 0);
+    return json::parse(place.read(name + "/config.json"));
+  };
+  const json mgcn = config("a", "--model mgcn"), mf = config("b", "--model mf");
+  CHECK(mgcn.at("learning_rate_scheduler") == json({0.96, 50}));
+  CHECK(mgcn.at("reg_weight") == 1e-4);
+  CHECK(mf.at("learning_rate_scheduler") == json({1, 50}));
+  CHECK(mf.at("reg_weight") == 1e-2);
+  const json given = config("c", "--model mgcn --set learning_rate_scheduler=[0.5,7] --set reg_weight=0.25");
+  CHECK(given.at("learning_rate_scheduler") == json({0.5, 7}));
+  CHECK(given.at("reg_weight") == 0.25);
+}
+
 TEST_CASE("Every model trains with each of its weights at 0") {
   NEEDS_PROGRAM();
   Workplace place;

@@ -176,7 +176,8 @@ class Trainer {
     }
   }
 
-  /// One optimiser step on a batch. Throws where a loss term is not finite.
+  /// One optimiser step on a batch, as an epoch of its own: a model that draws a graph for every epoch draws it. Throws
+  /// where a loss term is not finite.
   void step(const Batch& batch, double learning_rate_factor = 1.0) {
     begin_epoch();
     train_step(batch, learning_rate_factor);

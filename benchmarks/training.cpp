@@ -1,18 +1,22 @@
 // One model at one shape, measured piece by piece: graphs, sampling, training step, evaluation, memory. Prints one JSON
 // line with the keys of peers/dream_torch.py, so that peers/compare.py can put the two beside each other.
 //
-//   training [--data FOLDER | --synthetic USERS,ITEMS,INTERACTIONS] [--features 4096,384] [--trainable] [--threads 2]
+//   training [--model dream|mf|lightgcn|vbpr|bm3|freedom|mgcn]
+//            [--data FOLDER | --synthetic USERS,ITEMS,INTERACTIONS] [--features 4096,384] [--trainable] [--threads 2]
 //            [--steps 20] [--epoch] [--evaluations 3] [--batch 2048] [--dim 64] [--user-graph knn|none]
 //            [--knn exact|approximate] [--inter-weight 0.01]
 //
-// --synthetic plants structure as `dream synth` does, with two modalities of 128 columns. With neither it nor --data:
-// random interactions with the counts of the baby set. --features generates standard-normal features of these widths in
-// place of the data's own. --epoch trains a whole epoch after the measured steps.
+// Models other than dream have their own defaults and no --user-graph and --inter-weight. --synthetic plants structure
+// as `dream synth` does, with two modalities of 128 columns. With neither it nor --data: random interactions with the
+// counts of the baby set. --features generates standard-normal features of these widths in place of the data's own; mf
+// and lightgcn need none. --epoch trains a whole epoch after the measured steps.
 #include <sys/resource.h>
 
 #include <algorithm>
 #include <cstdio>
+#include <memory>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include <dream/dream.hpp>
@@ -57,7 +61,63 @@ Dataset synthetic(const std::string& text) {
                          .modalities = {{"image", 128}, {"text", 128}}});
 }
 
+/// A model of any kind. Trainer::step begins an epoch before every step; here only the first of an epoch's does, so
+/// that what a model does once an epoch (FREEDOM prunes its graph) is in no step, and is timed apart.
+class Measured : public AnyModel<float, Cpu> {
+ public:
+  using AnyModel::AnyModel;
+
+  void begin_epoch(Context<Cpu>& context, Context<Cpu>& host, CsrView<float> interactions, std::uint32_t epoch) {
+    if (begun_ == epoch) return;
+    begun_ = epoch;
+    seconds_ = seconds_of([&] { AnyModel::begin_epoch(context, host, interactions, epoch); });
+  }
+  /// Of the last begin_epoch.
+  double epoch_start_seconds() const { return seconds_; }
+  void forget_epoch() { begun_ = -1; }
+
+ private:
+  std::int64_t begun_ = -1;
+  double seconds_ = 0;
+};
+
+/// What the model needs of the data.
+ModelDataOptions data_options(const std::string& name, ModelDataOptions options) {
+  if (name == "dream") return options;
+  options.modal = name != "mf" && name != "lightgcn";
+  options.user_graph = UserGraph::none;
+  options.user_similarity = false;
+  options.item_graph = name == "mgcn" ? ItemGraph::knn : name == "freedom" ? ItemGraph::binary : ItemGraph::none;
+  return options;
+}
+
+/// The model `name`: DREAM as `dream_options` says, another with its defaults and the same sizes.
+Measured make_model(const std::string& name, Context<Cpu>& context, const ModelData<float, Cpu>& data,
+                    const DreamOptions& dream_options) {
+  const auto made = [&]<template <class, class> class Model>(auto options) {
+    if constexpr (!std::is_same_v<decltype(options), DreamOptions>) {
+      options.embedding_size = dream_options.embedding_size;
+      if constexpr (requires { options.batch_size; }) options.batch_size = dream_options.batch_size;
+      if constexpr (requires { options.train_features; }) options.train_features = dream_options.train_features;
+    }
+    return Measured(std::make_unique<Model<float, Cpu>>(context, data, options, 999));
+  };
+  if (name == "dream") return made.operator()<Dream>(dream_options);
+  if (name == "mf") return made.operator()<MatrixFactorisation>(MatrixFactorisationOptions{});
+  if (name == "lightgcn") return made.operator()<LightGcn>(LightGcnOptions{});
+  if (name == "vbpr") return made.operator()<Vbpr>(VbprOptions{});
+  if (name == "bm3") return made.operator()<Bm3>(Bm3Options{});
+  if (name == "freedom") return made.operator()<Freedom>(FreedomOptions{});
+  return made.operator()<Mgcn>(MgcnOptions{});
+}
+
 void measure(const Arguments& given) {
+  const std::string name = given.word("model", "dream");
+  constexpr const char* names[] = {"dream", "mf", "lightgcn", "vbpr", "bm3", "freedom", "mgcn"};
+  DREAM_EXPECT(std::find(std::begin(names), std::end(names), name) != std::end(names), "--model '", name,
+               "' is none of dream, mf, lightgcn, vbpr, bm3, freedom, mgcn");
+  for (const char* key : {"user-graph", "inter-weight"})
+    DREAM_EXPECT(name == "dream" || !given.has(key), "--", key, " is an option of dream, not of ", name);
   Context<Cpu> context(given.number("threads", 2));
   Dataset data;
   const double reading = seconds_of([&] {
@@ -66,9 +126,11 @@ void measure(const Arguments& given) {
                                     : random_interactions(999);
   });
   if (given.has("features")) add_features(data, given.word("features"), 999);
-  DREAM_EXPECT(!data.modalities.empty(), "the data has no features; give --features 4096,384");
 
   DreamOptions options = options_of(given);
+  options.data = data_options(name, options.data);
+  DREAM_EXPECT(!options.data.modal || !data.modalities.empty(), "the data has no features, and ", name,
+               " needs them; give --features 4096,384");
   options.data.knn_method = given.word("knn", "exact") == "approximate" ? KnnMethod::approximate : KnnMethod::exact;
 
   double used = processor_seconds();
@@ -77,10 +139,10 @@ void measure(const Arguments& given) {
       seconds_of([&] { prepared = prepare_data_releasing_features<float>(context, data, options.data); });
   const double graph_processor = processor_seconds() - used, peak_graphs = peak_mib();
 
-  Dream<float, Cpu> model(context, prepared, options, 999);
+  Measured model = make_model(name, context, prepared, options);
   FitOptions fit;
   fit.batch_size = options.batch_size;
-  Trainer<Dream<float, Cpu>> trainer(context, model, data, fit);
+  Trainer<Measured> trainer(context, model, data, fit);
 
   std::vector<index_t> users(static_cast<std::size_t>(trainer.sampler().size())), positives(users), negatives(users);
   std::vector<double> sampling;
@@ -100,6 +162,8 @@ void measure(const Arguments& given) {
     if (s >= warmup) times.push_back(taken);
   }
   const double step_processor = (processor_seconds() - used) / steps;
+  const double epoch_start = model.epoch_start_seconds();
+  model.forget_epoch();
   const double epoch = given.has("epoch") ? trainer.run_epoch().train_seconds : 0;
   const double peak_training = peak_mib();
 
@@ -116,19 +180,22 @@ void measure(const Arguments& given) {
   if (evaluations == 0) evaluation.push_back(0);
 
   std::printf(
-      "{\"what\": \"dream\", \"users\": %d, \"items\": %d, \"train\": %lld, \"trainable\": %s, \"threads\": %d, "
+      "{\"what\": \"dream\", \"model\": \"%s\", \"users\": %d, \"items\": %d, \"train\": %lld, \"trainable\": %s, "
+      "\"threads\": %d, "
       "\"data_seconds\": %.2f, \"epoch_seconds\": %.2f, "
       "\"graph_seconds\": {\"total\": %.4f, \"processor\": %.4f}, \"peak_mib_after_graphs\": %.0f, "
       "\"sampling_seconds\": %.6f, "
-      "\"step_seconds\": {\"median\": %.5f, \"min\": %.5f, \"processor\": %.5f}, \"peak_mib_after_training\": %.0f, "
+      "\"step_seconds\": {\"median\": %.5f, \"min\": %.5f, \"processor\": %.5f}, \"steps_per_epoch\": %lld, "
+      "\"epoch_start_seconds\": %.5f, \"peak_mib_after_training\": %.0f, "
       "\"evaluation_seconds\": {\"median\": %.4f, \"min\": %.4f, \"processor\": %.4f}, \"valid\": {\"recall@20\": "
       "%.5f}, "
       "\"peak_mib\": %.0f}\n",
-      data.user_count(), data.item_count(), static_cast<long long>(data.train.size()),
+      name.c_str(), data.user_count(), data.item_count(), static_cast<long long>(data.train.size()),
       options.train_features ? "true" : "false", context.threads(), reading, epoch, graphs, graph_processor,
       peak_graphs, median(sampling), median(times), *std::min_element(times.begin(), times.end()), step_processor,
-      peak_training, median(evaluation), *std::min_element(evaluation.begin(), evaluation.end()), evaluation_processor,
-      recall, peak_mib());
+      static_cast<long long>(trainer.sampler().batches(options.batch_size)), epoch_start, peak_training,
+      median(evaluation), *std::min_element(evaluation.begin(), evaluation.end()), evaluation_processor, recall,
+      peak_mib());
 }
 
 }  // namespace

@@ -84,14 +84,19 @@ def inverse_square_root(degrees):
     return torch.where(degrees > 0, degrees.clamp(min=1e-12).rsqrt(), 0.0)
 
 
+def counts(indices, size):
+    """How often each of 0 .. size - 1 occurs, in the default type."""
+    return torch.bincount(indices, minlength=size).to(torch.get_default_dtype())
+
+
 def normalised_interactions(users, items, n, q):
-    du, di = torch.bincount(users, minlength=n).float(), torch.bincount(items, minlength=q).float()
+    du, di = counts(users, n), counts(items, q)
     return csr(users, items, (inverse_square_root(du)[users] * inverse_square_root(di)[items]), (n, q))
 
 
 def bipartite(users, items, n, q):
     rows, columns = torch.cat([users, items + n]), torch.cat([items + n, users])
-    d = inverse_square_root(torch.bincount(rows, minlength=n + q).float())
+    d = inverse_square_root(counts(rows, n + q))
     return csr(rows, columns, d[rows] * d[columns], (n + q, n + q))
 
 
@@ -199,6 +204,16 @@ class ModalEncoder(nn.Module):
         return self.user_graph @ (interactions @ h_items), h_items
 
 
+def propagate(adjacency, users, items, layers):
+    """LightGCN's propagation: the mean of layers 0 .. L, users above items."""
+    level = torch.cat([users, items])
+    levels = [level]
+    for _ in range(layers):
+        level = adjacency @ level
+        levels.append(level)
+    return torch.stack(levels).mean(dim=0)
+
+
 class Dream(nn.Module):
     def __init__(self, n, q, adjacency, interactions, encoders, options):
         super().__init__()
@@ -209,12 +224,7 @@ class Dream(nn.Module):
         self.encoders = nn.ModuleList(encoders)
 
     def forward(self):
-        level = torch.cat([self.user_embedding, self.item_embedding])
-        levels = [level]
-        for _ in range(self.options.layers):
-            level = self.adjacency @ level
-            levels.append(level)
-        behaviour = torch.stack(levels).mean(dim=0)
+        behaviour = propagate(self.adjacency, self.user_embedding, self.item_embedding, self.options.layers)
         parts = [encoder(self.item_embedding, self.interactions) for encoder in self.encoders]
         modal_users = torch.stack([users for users, _ in parts]).mean(dim=0)
         modal_items = torch.stack([items for _, items in parts]).mean(dim=0)
@@ -433,7 +443,8 @@ def parse_options():
     return o
 
 
-def load(o):
+def load(o, generate=True):
+    """Users, items and labels, their numbers, and features; without `generate` none where the data has none."""
     if o.data:
         path = o.interactions or next(o.data.glob("*.inter"))
         features = read_features(o.features_from or o.data)
@@ -445,8 +456,9 @@ def load(o):
     else:
         users, items, labels = read_interactions(path)
     n, q = int(users.max()) + 1, int(items.max()) + 1
-    features = generated_features(q) if features is None else features
-    q = max(q, max(f.shape[0] for f in features.values()))
+    if features is None:
+        features = generated_features(q) if generate else {}
+    q = max([q, *(f.shape[0] for f in features.values())])
     if o.device != "cpu":
         users, items, labels = (column.to(o.device) for column in (users, items, labels))
         features = {name: f.to(o.device) for name, f in features.items()}

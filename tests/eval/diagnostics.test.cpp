@@ -112,7 +112,7 @@ TEST_CASE("Shares say how much of the modal representation each modality is, and
   const std::vector<double> shares = modality_shares<double>(rows, weights.view());
   CHECK(std::abs(shares[0] - 11.0 / 26) < 1e-15);
   CHECK(std::abs(shares[1] - 15.0 / 26) < 1e-15);
-  const Matrix<double, Cpu> nothing(2, 2);
+  const auto nothing = matrix(2, {0, 0, 0, 0});
   CHECK(modality_shares<double>(rows, nothing.view()) == std::vector<double>{0, 0});
   REQUIRE_ERROR(modality_shares<double>(rows, matrix(1, {1, 1}).view()), "2 modalities, weights 2 x 1");
   REQUIRE_ERROR(modality_shares<double>(rows, matrix(2, {1, 1}).view()), "weights 1 x 2, a modality has 2 x 2");

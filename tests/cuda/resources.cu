@@ -1,6 +1,6 @@
-// The kernels whose registers, shared memory, spills and stack frames a test watches, in float (double is for gradient
-// checks): a line each. resources.py compares what the compiler says about this file with resources.tsv. To rewrite
-// that:
+// The kernels whose registers, shared memory, spills and stack frames a test watches: a line each. resources.py compiles
+// this file with DREAM_REAL=float and DREAM_REAL=double and compares what the compiler says with resources.tsv. To
+// rewrite that:
 //   cmake --build build/release --target dream_resource_table
 #include <cstddef>
 #include <type_traits>
@@ -38,6 +38,7 @@
 
 using namespace dream;
 using namespace dream::kernels;
+using Real = DREAM_REAL;
 
 /// Carries to the report what the compiler does not say: threads, and shared memory given at launch.
 template <class Kernel, int threads, std::size_t shared_bytes>
@@ -53,115 +54,115 @@ struct Watched {
 };
 
 // adam.cuh
-template struct Watched<kernels::AdvanceAdam<float>>;
-template struct Watched<kernels::AdamUpdate<float>>;
-template struct Watched<kernels::AdamUpdateFactored<float>>;
+template struct Watched<kernels::AdvanceAdam<Real>>;
+template struct Watched<kernels::AdamUpdate<Real>>;
+template struct Watched<kernels::AdamUpdateFactored<Real>>;
 
 // balanced_row_sums.cuh
-template struct Watched<kernels::BalancedRowSums<float>>;
-template struct Watched<kernels::BalancedRowSums<float, true>>;
-template struct Watched<kernels::AddCarries<float>>;
+template struct Watched<kernels::BalancedRowSums<Real>>;
+template struct Watched<kernels::BalancedRowSums<Real, true>>;
+template struct Watched<kernels::AddCarries<Real>>;
 template struct Watched<kernels::ListOffsets>;
 
 // batch_similarity_loss.cuh
-template struct Watched<kernels::GatherFeatures<float>>;
-template struct Watched<kernels::SampledTargetNorm<float>>;
+template struct Watched<kernels::GatherFeatures<Real>>;
+template struct Watched<kernels::SampledTargetNorm<Real>>;
 template struct Watched<kernels::SampledTargetNormFinish>;
-template struct Watched<kernels::CombineSimilarity<float>>;
+template struct Watched<kernels::CombineSimilarity<Real>>;
 
 // check_rows.cuh
 template struct Watched<kernels::CheckRows>;
 
 // column_sums.cuh
-template struct Watched<kernels::ColumnSumPieces<float>>;
-template struct Watched<kernels::ColumnSumFinish<float>>;
+template struct Watched<kernels::ColumnSumPieces<Real>>;
+template struct Watched<kernels::ColumnSumFinish<Real>>;
 
 // cosine_distance.cuh
-template struct Watched<kernels::OneMinusMean<float>>;
+template struct Watched<kernels::OneMinusMean<Real>>;
 
 // dense.cuh
-template struct Watched<kernels::Fill<float>>;
-template struct Watched<kernels::Axpby<float>>;
-template struct Watched<kernels::MaskedAxpby<float>>;
-template struct Watched<kernels::AddToRows<float>>;
+template struct Watched<kernels::Fill<Real>>;
+template struct Watched<kernels::Axpby<Real>>;
+template struct Watched<kernels::MaskedAxpby<Real>>;
+template struct Watched<kernels::AddToRows<Real>>;
 
 // digit_sort.cuh
 template struct Watched<kernels::CountDigits>;
 template struct Watched<kernels::MoveByDigit>;
 
 // dot_products.cuh
-template struct Watched<kernels::DotPieces<float>>;
+template struct Watched<kernels::DotPieces<Real>>;
 template struct Watched<kernels::DotFinish>;
 
 // dropout.cuh
-template struct Watched<kernels::DropValues<float>>;
+template struct Watched<kernels::DropValues<Real>>;
 
 // embedding_regulariser.cuh
-template struct Watched<kernels::RegulariserFinish<float>>;
-template struct Watched<kernels::RegulariserBackward<float>>;
+template struct Watched<kernels::RegulariserFinish<Real>>;
+template struct Watched<kernels::RegulariserBackward<Real>>;
 
 // gated_modal_encoder.cuh
-template struct Watched<kernels::GateForward<float>>;
-template struct Watched<kernels::GateBackward<float>>;
+template struct Watched<kernels::GateForward<Real>>;
+template struct Watched<kernels::GateBackward<Real>>;
 
 // info_nce_gradient.cuh
-template struct Watched<kernels::InfoNceGradient<float, false, false>>;
-template struct Watched<kernels::InfoNceGradient<float, false, true>>;
-template struct Watched<kernels::InfoNceGradient<float, true, false>>;
-template struct Watched<kernels::InfoNceGradient<float, true, true>>;
-template struct Watched<kernels::InfoNceAddParts<float>>;
+template struct Watched<kernels::InfoNceGradient<Real, false, false>>;
+template struct Watched<kernels::InfoNceGradient<Real, false, true>>;
+template struct Watched<kernels::InfoNceGradient<Real, true, false>>;
+template struct Watched<kernels::InfoNceGradient<Real, true, true>>;
+template struct Watched<kernels::InfoNceAddParts<Real>>;
 
 // info_nce_sums.cuh
-template struct Watched<kernels::InfoNceSums<float, false>>;
-template struct Watched<kernels::InfoNceSums<float, true>>;
-template struct Watched<kernels::InfoNceLogSums<float>>;
-template struct Watched<kernels::InfoNceLoss<float>>;
+template struct Watched<kernels::InfoNceSums<Real, false>>;
+template struct Watched<kernels::InfoNceSums<Real, true>>;
+template struct Watched<kernels::InfoNceLogSums<Real>>;
+template struct Watched<kernels::InfoNceLoss<Real>>;
 
 // knn.cuh
-template struct Watched<kernels::InverseNorms<float>>;
-template struct Watched<kernels::EndNeighbourLists<float>>;
-template struct Watched<kernels::detail::KnnSums<float>>;
-template struct Watched<kernels::detail::KnnPieces<float>>;
-template struct Watched<kernels::detail::KnnEntries<float>>;
+template struct Watched<kernels::InverseNorms<Real>>;
+template struct Watched<kernels::EndNeighbourLists<Real>>;
+template struct Watched<kernels::detail::KnnSums<Real>>;
+template struct Watched<kernels::detail::KnnPieces<Real>>;
+template struct Watched<kernels::detail::KnnEntries<Real>>;
 
 // loss_sums.cuh
-template struct Watched<kernels::AddLosses<float>>;
+template struct Watched<kernels::AddLosses<Real>>;
 
 // modal_fusion.cuh
-template struct Watched<kernels::ModalitySoftmax<float>>;
-template struct Watched<kernels::FuseModalities<float, 2>>;
-template struct Watched<kernels::FuseModalities<float>>;
-template struct Watched<kernels::FuseModalitiesBackward<float>>;
-template struct Watched<kernels::FusionLogitsBackward<float>>;
+template struct Watched<kernels::ModalitySoftmax<Real>>;
+template struct Watched<kernels::FuseModalities<Real, 2>>;
+template struct Watched<kernels::FuseModalities<Real>>;
+template struct Watched<kernels::FuseModalitiesBackward<Real>>;
+template struct Watched<kernels::FusionLogitsBackward<Real>>;
 
 // modality_attention.cuh
-template struct Watched<kernels::AttendModalities<float, 2>>;
-template struct Watched<kernels::AttendModalities<float, 4>>;
-template struct Watched<kernels::AttendModalities<float>>;
-template struct Watched<kernels::AttendModalitiesBackward<float, 2>>;
-template struct Watched<kernels::AttendModalitiesBackward<float, 4>>;
-template struct Watched<kernels::AttendModalitiesBackward<float>>;
-template struct Watched<kernels::AttentionPreGradient<float>>;
+template struct Watched<kernels::AttendModalities<Real, 2>>;
+template struct Watched<kernels::AttendModalities<Real, 4>>;
+template struct Watched<kernels::AttendModalities<Real>>;
+template struct Watched<kernels::AttendModalitiesBackward<Real, 2>>;
+template struct Watched<kernels::AttendModalitiesBackward<Real, 4>>;
+template struct Watched<kernels::AttendModalitiesBackward<Real>>;
+template struct Watched<kernels::AttentionPreGradient<Real>>;
 
 // moment_distance.cuh
-template struct Watched<kernels::MomentSums<float, false>>;
-template struct Watched<kernels::MomentSums<float, true>>;
-template struct Watched<kernels::MomentLoss<float>>;
-template struct Watched<kernels::MomentGradient<float>>;
+template struct Watched<kernels::MomentSums<Real, false>>;
+template struct Watched<kernels::MomentSums<Real, true>>;
+template struct Watched<kernels::MomentLoss<Real>>;
+template struct Watched<kernels::MomentGradient<Real>>;
 
 // ranking_loss.cuh
-template struct Watched<kernels::BprForward<float>>;
-template struct Watched<kernels::BprWithSquares<float>>;
-template struct Watched<kernels::RankingLossFinish<float>>;
-template struct Watched<kernels::BprBackward<float>>;
+template struct Watched<kernels::BprForward<Real>>;
+template struct Watched<kernels::BprWithSquares<Real>>;
+template struct Watched<kernels::RankingLossFinish<Real>>;
+template struct Watched<kernels::BprBackward<Real>>;
 
 // ranking_metrics.cuh
 template struct Watched<kernels::detail::RankingPieces>;
 template struct Watched<kernels::detail::RankingMeans>;
 
 // row_gather.cuh
-template struct Watched<kernels::GatherRows<float>>;
-template struct Watched<kernels::ScatterGroups<float>>;
+template struct Watched<kernels::GatherRows<Real>>;
+template struct Watched<kernels::ScatterGroups<Real>>;
 
 // row_groups.cuh
 template struct Watched<kernels::BuildRowGroups<4>>;
@@ -170,26 +171,26 @@ template struct Watched<kernels::CountGroups>;
 template struct Watched<kernels::WriteGroups>;
 
 // row_norm.cuh
-template struct Watched<kernels::NormaliseRows<float>>;
-template struct Watched<kernels::NormaliseRows<float, true>>;
-template struct Watched<kernels::NormaliseRowsBackward<float>>;
-template struct Watched<kernels::NormaliseRowsBackward<float, true>>;
+template struct Watched<kernels::NormaliseRows<Real>>;
+template struct Watched<kernels::NormaliseRows<Real, true>>;
+template struct Watched<kernels::NormaliseRowsBackward<Real>>;
+template struct Watched<kernels::NormaliseRowsBackward<Real, true>>;
 
 // row_places.cuh
 template struct Watched<kernels::ClearPlaces>;
 template struct Watched<kernels::PutBackPlaces>;
 
 // row_sums.cuh
-template struct Watched<kernels::RowSums<float>>;
-template struct Watched<kernels::RowSums<float, true>>;
+template struct Watched<kernels::RowSums<Real>>;
+template struct Watched<kernels::RowSums<Real, true>>;
 
 // sampler.cuh
 template struct Watched<kernels::DrawPairs>;
 template struct Watched<kernels::AdvanceBatch>;
 
 // selection.cuh
-template struct Watched<kernels::TopKRows<float>>;
-template struct Watched<kernels::TopKRows<float, true>>;
+template struct Watched<kernels::TopKRows<Real>>;
+template struct Watched<kernels::TopKRows<Real, true>>;
 
 // top_k_products.cuh
-template struct Watched<kernels::TopKProducts<float>>;
+template struct Watched<kernels::TopKProducts<Real>>;

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """What nvcc gives the kernels that resources.cu lists: registers a thread and bytes of shared memory a block.
 
-  resources.py compile REPORT NVCC ARGUMENT...   compiles for every architecture; REPORT receives what the compiler says
+  resources.py compile REPORT NVCC ARGUMENT...   compiles for every architecture, in float and in double; REPORT receives
+                                                 what the compiler says
   resources.py check REPORT TABLE FOLDER         no spill, no stack frame, what TABLE has; FOLDER's kernels are all there
   resources.py write REPORT TABLE                makes TABLE from REPORT
   resources.py plant                             checks the check, on reports with known faults
@@ -18,12 +19,15 @@ REWRITE = "cmake --build build/release --target dream_resource_table"
 
 def compile(report, nvcc, arguments):
     codes = [f"-gencode=arch=compute_{a},code=sm_{a}" for a in ARCHITECTURES]
-    run = subprocess.run([nvcc, *codes, "-Xptxas=-v", "-Werror=all-warnings", *arguments], text=True,
-                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    if run.returncode != 0:
-        sys.exit(run.stdout)
+    said = ""
+    for real in ["float", "double"]:
+        run = subprocess.run([nvcc, *codes, "-Xptxas=-v", "-Werror=all-warnings", f"-DDREAM_REAL={real}", *arguments],
+                             text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if run.returncode != 0:
+            sys.exit(run.stdout)
+        said += run.stdout
     version = re.search(r"release [\d.]+", subprocess.run([nvcc, "--version"], text=True, capture_output=True).stdout)
-    readable = subprocess.run(["c++filt"], text=True, input=run.stdout, capture_output=True, check=True).stdout
+    readable = subprocess.run(["c++filt"], text=True, input=said, capture_output=True, check=True).stdout
     with open(report, "w") as file:
         file.write(f"nvcc {version[0]}\n{readable}")
 

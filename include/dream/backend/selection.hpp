@@ -168,7 +168,7 @@ class RowSelection {
 
   /// Sorts few candidates by counting for each how many come before it: no branches to mispredict, and a vector at a
   /// time. Value and index become one whole number of the same order.
-  void sort_by_rank(Scored<T>* all, index_t count) const {
+  void sort_by_rank(Scored<T>* all, index_t count) const requires std::is_same_v<T, float> {
     using Keys = typename cpu::Simd<std::int64_t>::type;
     constexpr index_t width = cpu::Simd<std::int64_t>::width;
     alignas(64) std::int64_t keys[ranked_limit];
@@ -205,19 +205,20 @@ class RowSelection {
   T lower_bound_of_groups(const T* values, index_t count) const {
     using Values = typename cpu::Simd<T>::type;
     using Loose = typename cpu::Simd<T>::loose;
-    constexpr index_t width = cpu::Simd<T>::width, groups = Vectors * width, lanes = cpu::compared_lanes;
-    if (groups % lanes != 0 || count < 2 * groups) return std::numeric_limits<T>::lowest();
-    Values largest[Vectors];
+    constexpr index_t width = cpu::Simd<T>::width, lanes = cpu::compared_lanes;
+    constexpr index_t groups = (Vectors * width + lanes - 1) / lanes * lanes, vectors = groups / width;
+    if (count < 2 * groups) return std::numeric_limits<T>::lowest();
+    Values largest[vectors];
     for (Values& v : largest) v = Values{} + std::numeric_limits<T>::lowest();
     for (index_t j = 0; j + groups <= count; j += groups) {
 #pragma GCC unroll 16
-      for (int g = 0; g < Vectors; ++g) {
+      for (index_t g = 0; g < vectors; ++g) {
         const Values v = *reinterpret_cast<const Loose*>(values + j + g * width);
         largest[g] = v > largest[g] ? v : largest[g];
       }
     }
     alignas(64) T best[groups];
-    for (int g = 0; g < Vectors; ++g) *reinterpret_cast<Values*>(best + g * width) = largest[g];
+    for (index_t g = 0; g < vectors; ++g) *reinterpret_cast<Values*>(best + g * width) = largest[g];
     // A few halvings between the extremes: always a value that at least k maxima reach, close to the largest such.
     T low = *std::min_element(best, best + groups), high = *std::max_element(best, best + groups);
     for (int step = 0; step < 10; ++step) {

@@ -60,12 +60,21 @@ void expand_row(const FeatureView<T>& x, index_t row, T scale, T* y) {
   }
 }
 
+template <class T>
+void expect_gathered(const FeatureView<T>& x, VectorView<const T> scale, VectorView<const index_t> rows,
+                     MatrixView<T> y) {
+  DREAM_EXPECT(x.cols == y.cols && y.rows == (rows.data == nullptr ? x.rows : rows.size) &&
+                   (scale.data == nullptr || scale.size == x.rows) && (x.rows > 0 || y.rows == 0),
+               "gather_features: X is ", shape(x), ", ", scale.size, " scales, ", rows.size, " rows, Y is ", shape(y));
+}
+
 }  // namespace detail
 
 /// y = x[rows], each row times its scale; no rows: all in order, no scale: 1.
 template <class T>
 void gather_features(Context<Cpu>& context, FeatureView<T> x, VectorView<const T> scale, VectorView<const index_t> rows,
                      MatrixView<T> y) {
+  detail::expect_gathered(x, scale, rows, y);
   context.parallel_blocks(y.rows, 16, [&](std::int64_t begin, std::int64_t end) {
     for (index_t k = static_cast<index_t>(begin); k < end; ++k) {
       const index_t row = rows.data == nullptr ? k : rows[k];
@@ -77,6 +86,7 @@ void gather_features(Context<Cpu>& context, FeatureView<T> x, VectorView<const T
 template <class T, KernelBackend B>
 void gather_features(Context<B>& context, FeatureView<T> x, VectorView<const T> scale, VectorView<const index_t> rows,
                      MatrixView<T> y) {
+  detail::expect_gathered(x, scale, rows, y);
   launch<kernels::GatherFeatures<T>>(context, {x, scale.data, rows, y});
 }
 

@@ -10,6 +10,7 @@
 
 #include <dream/backend/gemm.hpp>
 #include <dream/backend/matrix.hpp>
+#include <dream/kernels/check_rows.cuh>
 #include <dream/kernels/row_gather.cuh>
 #include <dream/kernels/row_groups.cuh>
 #include <dream/kernels/sparse_products.cuh>
@@ -271,7 +272,8 @@ void spmm_places(Context<Cpu>& context, T alpha, const Csr<T, Cpu>& a, VectorVie
   spmm_places<T>(context, alpha, a.view(), places, x, beta, y);
 }
 
-// The same by kernels. Row numbers are in device memory and are not checked: a wrong one makes NaN.
+// The same by kernels. Row numbers are in device memory and are not checked: a wrong one makes NaN, and
+// nothing outside the matrices is read; expect_rows() looks at them.
 
 template <KernelBackend B>
 class RowGroups<B> {
@@ -348,6 +350,21 @@ void spmm_places(Context<B>& context, T alpha, const Csr<T, B>& a, VectorView<co
 template <KernelBackend B>
 void check_rows(Context<B>&, VectorView<const index_t>, index_t) {}
 
+/// Throws unless every row number is in 0 .. limit - 1. Waits for the device: not for use within a step.
+inline void expect_rows(Context<Cpu>& context, VectorView<const index_t> rows, index_t limit) {
+  check_rows(context, rows, limit);
+}
+template <KernelBackend B>
+void expect_rows(Context<B>& context, VectorView<const index_t> rows, index_t limit) {
+  Array<index_t, B> first_bad(context, 1);
+  launch<kernels::CheckRows>(context, {rows, limit, first_bad.data()});
+  index_t place = -1, row = 0;
+  download<index_t>(context, first_bad.data(), std::span(&place, 1));
+  if (place < 0) return;
+  download<index_t>(context, rows.data + place, std::span(&row, 1));
+  fail("row ", row, " at place ", place, " of a batch is outside 0 .. ", limit - 1);
+}
+
 template <class T, KernelBackend B>
 void gather_rows(Context<B>& context, MatrixView<const T> x, VectorView<const index_t> rows, MatrixView<T> y) {
   DREAM_EXPECT(y.rows == rows.size && x.cols == y.cols, "gather_rows: X is ", shape(x), ", ", rows.size, " rows, Y is ",
@@ -368,6 +385,9 @@ void sum_groups(Context<B>& context, const RowGroups<B>& groups, MatrixView<cons
 template <class T, KernelBackend B>
 void scatter_groups(Context<B>& context, const RowGroups<B>& groups, MatrixView<const T> sums, T beta,
                     MatrixView<T> dx) {
+  DREAM_EXPECT(sums.rows == groups.batch() && sums.cols == dx.cols && dx.rows == groups.places().size,
+               "scatter_groups: sums are ", shape(sums), " for ", groups.batch(), " of ", groups.places().size,
+               " rows, dX is ", shape(dx));
   launch<kernels::ScatterGroups<T>>(context, {groups.count(), groups.rows(), groups.places(), sums, beta, dx});
 }
 

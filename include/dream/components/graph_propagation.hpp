@@ -30,7 +30,7 @@ class GraphPropagation {
   }
 
   Shape shape(MatrixView<const T> users, MatrixView<const T>) const {
-    return {static_cast<index_t>(users_.size + items_.size), users.cols};
+    return {row_count("graph propagation", users_.size + items_.size), users.cols};
   }
 
   void forward(Context<B>& context, MatrixView<const T> users, MatrixView<const T> items, MatrixView<T> out) {

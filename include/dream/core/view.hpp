@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <type_traits>
 
@@ -18,6 +19,13 @@ namespace dream {
 
 /// Row, column, user and item numbers. Products of two are taken in 64 bits.
 using index_t = std::int32_t;
+
+/// A number of rows or columns, which there are up to 2^31 - 1; `what` they are of begins the error.
+inline index_t row_count(const char* what, std::int64_t count) {
+  DREAM_EXPECT(count >= 0 && count <= std::numeric_limits<index_t>::max(), what, ": ", count,
+               " rows; a matrix can have ", std::numeric_limits<index_t>::max());
+  return static_cast<index_t>(count);
+}
 
 /// `size` consecutive values.
 template <class T>

@@ -143,6 +143,8 @@ class Context<Cuda> {
     if (cudaFreeAsync(memory, stream_) != cudaSuccess) (void)cudaGetLastError();
   }
 
+  /// Whether launches can be captured here: CUDA does not capture what goes to the legacy default stream.
+  bool can_capture() const { return stream_ != cudaStreamLegacy; }
   /// How often memory was given back: a captured graph is good for as long as this stays the same.
   std::int64_t releases() const { return releases_; }
   /// Working memory number `slot` for `count` values, contents unspecified; valid until the slot is asked for again.

@@ -50,7 +50,7 @@ class GatherRows {
   /// The rows of this batch; the memory must outlive the step.
   void select(VectorView<const index_t> rows) { rows_ = rows; }
 
-  Shape shape(MatrixView<const T> x) const { return {static_cast<index_t>(rows_.size), x.cols}; }
+  Shape shape(MatrixView<const T> x) const { return {row_count("gather", rows_.size), x.cols}; }
   void forward(Context<B>& context, MatrixView<const T> x, MatrixView<T> y) { gather_rows<T>(context, x, rows_, y); }
   void backward(Context<B>& context, MatrixView<const T>, MatrixView<const T>, MatrixView<const T> dy, GradView<T> dx) {
     if (!dx.wanted()) return;
@@ -73,7 +73,7 @@ class SparseProductRows {
   explicit SparseProductRows(const SparsePair<T, B>& a) : a_(&a) {}
   void select(VectorView<const index_t> rows) { rows_ = rows; }
 
-  Shape shape(MatrixView<const T> x) const { return {static_cast<index_t>(rows_.size), x.cols}; }
+  Shape shape(MatrixView<const T> x) const { return {row_count("sparse product", rows_.size), x.cols}; }
   void forward(Context<B>& context, MatrixView<const T> x, MatrixView<T> y) {
     spmm_rows<T>(context, a_->forward, rows_, x, y);
   }

@@ -104,6 +104,8 @@ class Context<Emulated> {
     memory_.release(data);
     ++releases_;
   }
+  /// Whether launches can be captured here.
+  bool can_capture() const { return true; }
   /// How often memory was given back: a captured graph is good for as long as this stays the same.
   std::int64_t releases() const { return releases_; }
   /// Bytes of memory that are taken, in whole pages; now and at most so far.
@@ -292,6 +294,7 @@ class LaunchGraph<Emulated> {
   void capture(Context<Emulated>& context, F&& f) {
     context.expect_no_capture("another capture");
     work_.clear();
+    captured_ = false;
     context.captured_ = &work_;
     try {
       std::forward<F>(f)();

@@ -177,8 +177,10 @@ class Trainer {
   }
 
   /// One optimiser step on a batch, as an epoch of its own: a model that draws a graph for every epoch draws it. Throws
-  /// where a loss term is not finite.
+  /// where a row of the batch is none of the model's, or a loss term is not finite.
   void step(const Batch& batch, double learning_rate_factor = 1.0) {
+    expect_rows(*context_, batch.users, train_.rows);
+    expect_rows(*context_, batch.items, train_.cols);
     begin_epoch();
     train_step(batch, learning_rate_factor);
     monitor_.collect(*context_);
@@ -266,24 +268,26 @@ class Trainer {
     const std::uint32_t epoch = static_cast<std::uint32_t>(state_.epoch);
     if constexpr (KernelBackend<B>) {
       // A step of a full batch is the same work every time: it is captured once its buffers are there, and replayed
-      // until one of them is given back.
+      // until one of them is given back. Then a step is launched by itself again, for what it may have to allocate.
       batches_.seek(*context_, epoch, s, options_.batch_size);
       optimiser_.set_rate(*context_, factor);
       const index_t count = batches_.next_size();
       const bool is_full = count == options_.batch_size;
-      if (is_full && graph_.is_captured() && graph_releases_ == context_->releases()) {
+      const bool has_buffers = is_full && full_steps_ >= 2 && releases_ == context_->releases();
+      if (has_buffers && graph_.is_captured() && graph_releases_ == releases_) {
         DREAM_EXPECT(!stopped_, "training was stopped within an epoch; start again from a checkpoint");
         graph_.replay(*context_);
         batches_.count_replay();
         monitor_.count_replay();
         optimiser_.count_replay();
-      } else if (is_full && full_steps_ >= 2 && options_.replay_steps) {
+      } else if (has_buffers && options_.replay_steps && context_->can_capture()) {
         graph_.capture(*context_, [&] { train_step(batches_.next(*context_), factor); });
-        graph_releases_ = context_->releases();
+        graph_releases_ = releases_ = context_->releases();
         graph_.replay(*context_);
       } else {
         train_step(batches_.next(*context_), factor);
         full_steps_ += is_full;
+        if (is_full) releases_ = context_->releases();
       }
       return count;
     } else {
@@ -312,8 +316,8 @@ class Trainer {
   PairSampler sampler_;
   BatchSource<B> batches_;
   LossMonitor<T, B> monitor_;
-  LaunchGraph<B> graph_;  // of a full batch's step
-  std::int64_t graph_releases_ = 0;
+  LaunchGraph<B> graph_;                            // of a full batch's step
+  std::int64_t graph_releases_ = 0, releases_ = 0;  // of the context, when it was captured and when the last step ended
   int full_steps_ = 0;
   Adam<T, B> optimiser_;
   Tape<T, B> tape_, full_tape_;

@@ -29,7 +29,7 @@ class LossMonitor {
   void reset(Context<B>& context, int epoch) {
     epoch_ = epoch;
     steps_ = 0;
-    totals_.clear();
+    for (auto& [name, sum] : totals_) sum = 0;  // the names stay: a replayed step does not bring them again
     if constexpr (KernelBackend<B>) {
       const std::vector<double> zeros(kernels::AddLosses<T>::most_terms, 0.0);
       const kernels::LossWatch none{-1, -1, 0, 0, 0.0};

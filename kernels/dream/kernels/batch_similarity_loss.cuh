@@ -29,6 +29,7 @@
 #include <dream/kernels/elementwise.cuh>
 #include <dream/kernels/entry.cuh>
 #include <dream/kernels/features.cuh>
+#include <dream/kernels/shapes.cuh>
 
 namespace dream::kernels {
 
@@ -66,7 +67,7 @@ struct SampledTargetNorm {
     double present = 0;
     for (std::int64_t a = std::int64_t{th.block()} * threads + th.thread(); a < t.rows.size;
          a += std::int64_t{target_norm_blocks} * threads)
-      present += th.load_readonly(t.inverse_norms + th.load_readonly(t.rows.data + a)) > T{0} ? 1.0 : 0.0;
+      present += inverse_norm(th, t, th.load_readonly(t.rows.data + a)) > T{0} ? 1.0 : 0.0;
     double square = 0;
     if (t.rows.size >= 2) {
       const double cosine = cosine_of_pair(th, t, th.block() * (threads / warp_lanes) + th.warp());
@@ -80,6 +81,15 @@ struct SampledTargetNorm {
   }
 
  private:
+  DREAM_HOST_DEVICE static bool is_row(const SampledTargets<T>& t, index_t row) {
+    return row >= 0 && row < t.features.rows;
+  }
+  /// NaN for a row that there is not.
+  template <class Thread>
+  DREAM_HOST_DEVICE static T inverse_norm(const Thread& th, const SampledTargets<T>& t, index_t row) {
+    return is_row(t, row) ? th.load_readonly(t.inverse_norms + row) : row_not_there<T>;
+  }
+
   template <class Thread>
   DREAM_HOST_DEVICE static double cosine_of_pair(const Thread& th, const SampledTargets<T>& t, int pair) {
     const RandomStream random{t.seed, RandomUse::estimate, t.step_at == nullptr ? t.step : th.load_readonly(t.step_at)};
@@ -88,8 +98,10 @@ struct SampledTargetNorm {
     const std::uint64_t i = to_below(block.low(), b);
     std::uint64_t k = to_below(block.high(), b - 1);
     k += k >= i ? 1 : 0;
-    const index_t row_x = th.load_readonly(t.rows.data + i), row_y = th.load_readonly(t.rows.data + k);
-    const T norm_x = th.load_readonly(t.inverse_norms + row_x), norm_y = th.load_readonly(t.inverse_norms + row_y);
+    index_t row_x = th.load_readonly(t.rows.data + i), row_y = th.load_readonly(t.rows.data + k);
+    const T norm_x = inverse_norm(th, t, row_x), norm_y = inverse_norm(th, t, row_y);
+    if (!is_row(t, row_x)) row_x = 0;
+    if (!is_row(t, row_y)) row_y = 0;
     const double sum = takes_packs(t.features) && t.features.cols % width == 0
                            ? part_of_product<width>(th, t.features, row_x, row_y, norm_x, norm_y)
                            : part_of_product<1>(th, t.features, row_x, row_y, norm_x, norm_y);

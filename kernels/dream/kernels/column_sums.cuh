@@ -10,6 +10,7 @@
 #include <dream/kernels/elementwise.cuh>
 #include <dream/kernels/entry.cuh>
 #include <dream/kernels/row_access.cuh>
+#include <dream/kernels/shapes.cuh>
 
 namespace dream::kernels {
 
@@ -118,6 +119,7 @@ std::int64_t column_sums_workspace(index_t rows, index_t cols) {
 }
 template <class Context, class T>
 void column_sums(Context& context, const ColumnSumsArguments<T>& a) {
+  expect_size("column_sums, the sums", a.sums, a.x.cols);
   launch<ColumnSumPieces<T>>(context, {a.x, a.workspace});
   launch<ColumnSumFinish<T>>(context, {a.workspace, ColumnSumPieces<T>::count(a.x.rows), a.alpha, a.beta, a.sums});
 }

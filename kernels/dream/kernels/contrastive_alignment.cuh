@@ -26,6 +26,7 @@
 #include <dream/kernels/info_nce_sums.cuh>
 #include <dream/kernels/info_nce_tile.cuh>
 #include <dream/kernels/power_sum.cuh>
+#include <dream/kernels/shapes.cuh>
 
 namespace dream::kernels {
 
@@ -125,6 +126,10 @@ std::int64_t info_nce_workspace(index_t b, index_t d, bool both, bool gradients 
 /// The loss in three launches; with the gradients five.
 template <class Context, class T>
 void info_nce(Context& context, const InfoNceArguments<T>& a) {
+  expect_shape("info_nce, Y", a.y, a.x.rows, a.x.cols);
+  DREAM_EXPECT((a.dx.data == nullptr) == (a.dy.data == nullptr), "info_nce: dX and dY are wanted both or neither");
+  expect_shape_if_given("info_nce, dX", a.dx, a.x.rows, a.x.cols);
+  expect_shape_if_given("info_nce, dY", a.dy, a.x.rows, a.x.cols);
   const bool gradients = a.dx.data != nullptr && !a.x.empty();
   const detail::InfoNceWorkspace<T> w(a.x.rows, a.x.cols, a.both, gradients, a.ranges, a.workspace);
   if (a.both)

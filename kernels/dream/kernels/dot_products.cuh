@@ -12,6 +12,7 @@
 #include <dream/kernels/elementwise.cuh>
 #include <dream/kernels/entry.cuh>
 #include <dream/kernels/row_access.cuh>
+#include <dream/kernels/shapes.cuh>
 
 namespace dream::kernels {
 
@@ -118,6 +119,9 @@ struct DotProductsArguments {
 inline std::int64_t dot_products_workspace(int count) { return std::int64_t{count} * most_dot_pieces; }
 template <class Context, class T>
 void dot_products(Context& context, const DotProductsArguments<T>& a) {
+  DREAM_EXPECT(a.count >= 0 && a.count <= most_products, "dot_products: ", a.count, " pairs, of which there can be ",
+               most_products);
+  for (int i = 0; i < a.count; ++i) expect_shape("dot_products, Y", a.y[i], a.x[i].rows, a.x[i].cols);
   typename DotPieces<T>::Params pieces{};
   DotFinish::Params finish{a.workspace, {}, a.count, a.beta, a.out};
   for (int i = 0; i < a.count; ++i) {

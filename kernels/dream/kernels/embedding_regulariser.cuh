@@ -44,7 +44,8 @@ struct RegulariserFinish {
   }
 };
 
-/// dx_i = d_loss * (unit gradient) + beta dx_i where wanted, in this order: two of them may share their memory.
+/// dx_i = d_loss * (unit gradient) + beta dx_i where wanted, in this order: two of them may share their memory
+/// where their x do too.
 template <class T>
 struct RegulariserBackward {
   static constexpr int threads = Sweep::threads;

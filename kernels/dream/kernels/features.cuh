@@ -36,7 +36,8 @@ DREAM_HOST_DEVICE Pack<T, N> read_features(const Thread& th, const FeatureView<T
   return values;
 }
 
-/// y[k] = scale[rows[k]] * x[rows[k]]; for a part of a batch, hand over that part of rows and of y.
+/// y[k] = scale[rows[k]] * x[rows[k]], NaN for a row that x does not have; for a part of a batch, hand over that part
+/// of rows and of y.
 template <class T>
 struct GatherFeatures {
   static constexpr int threads = Sweep::threads;
@@ -57,9 +58,11 @@ struct GatherFeatures {
   template <class Thread>
   DREAM_HOST_DEVICE void operator()(const Thread& th, const Params& p, Shared&) const {
     sweep_elements<T>(th, sweep(p), [&]<int N>(std::int64_t k, std::int64_t col, Width<N>) {
-      const std::int64_t row = p.rows.data == nullptr ? k : th.load_readonly(p.rows.data + k);
+      const std::int64_t wanted = p.rows.data == nullptr ? k : th.load_readonly(p.rows.data + k);
+      const bool is_there = wanted >= 0 && wanted < p.x.rows;
+      const std::int64_t row = is_there ? wanted : 0;
       Pack<T, N> values = read_features<N>(th, p.x, row, col);
-      const T scale = p.scale == nullptr ? T{1} : th.load_readonly(p.scale + row);
+      const T scale = !is_there ? row_not_there<T> : p.scale == nullptr ? T{1} : th.load_readonly(p.scale + row);
       DREAM_UNROLL
       for (int j = 0; j < N; ++j) values[j] *= scale;
       write<N>(th, element(p.y, k, col), values);

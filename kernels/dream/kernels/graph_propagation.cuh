@@ -8,6 +8,7 @@
 #include <dream/core/view.hpp>
 #include <dream/kernels/balanced_row_sums.cuh>
 #include <dream/kernels/row_sums.cuh>
+#include <dream/kernels/shapes.cuh>
 #include <dream/kernels/spmm_plan.cuh>
 
 namespace dream::kernels {
@@ -29,6 +30,10 @@ template <class Context, class T>
 void propagated_mean_rows(Context& context, const PropagatedMeanRowsArguments<T>& p) {
   DREAM_EXPECT(p.layers >= 0 && p.layers - 1 <= inner_layer_limit, "the mean of ", p.layers,
                " propagated layers, of which at most ", inner_layer_limit + 1, " can be added on a device");
+  expect_shape("propagated_mean_rows, the result", p.out, p.rows.size, p.ego.cols);
+  for (int l = 0; l + 1 < p.layers; ++l)
+    expect_shape("propagated_mean_rows, an inner layer", p.inner[l], p.ego.rows, p.ego.cols);
+  if (p.layers > 0) expect_shape("propagated_mean_rows, the last layer", p.last, p.graph.cols, p.ego.cols);
   RowSum<T> sum;
   if (p.layers > 0) {
     sum.a = p.graph;
@@ -62,6 +67,17 @@ struct PropagatedGradientArguments {
 };
 template <class Context, class T>
 void propagated_gradient(Context& context, const PropagatedGradientArguments<T>& p) {
+  expect_size("propagated_gradient, the places", p.places, p.out.rows);
+  DREAM_EXPECT(p.sums.cols == p.out.cols, "propagated_gradient: the sums are ", shape(p.sums), ", the result is ",
+               shape(p.out));
+  if (p.layers > 0) {
+    DREAM_EXPECT(p.graph.rows == p.out.rows, "propagated_gradient: the graph is ", shape(p.graph), ", the result is ",
+                 shape(p.out));
+    if (p.h.data != nullptr)
+      expect_shape("propagated_gradient, H", p.h, p.graph.cols, p.out.cols);
+    else
+      expect_size("propagated_gradient, the other places", p.other_places, p.graph.cols);
+  }
   RowSum<T> sum;
   if (p.layers > 0) {
     sum.a = p.graph;

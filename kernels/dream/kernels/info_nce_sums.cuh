@@ -51,6 +51,7 @@ struct InfoNceSums {
       for (index_t col_tile = block.first_col; col_tile < block.end_col; ++col_tile) {
         const index_t c0 = col_tile * Tile::cols;
         T s[mine][mine] = {};
+        if (d == 0) th.sync();  // else those of the slices keep the tiles apart
         for (index_t k = 0; k < d; k += Tile::slice) {
           th.sync();
           if (d > Tile::slice || col_tile == block.first_col)

@@ -21,6 +21,7 @@
 #include <dream/core/view.hpp>
 #include <dream/kernels/collectives.cuh>
 #include <dream/kernels/entry.cuh>
+#include <dream/kernels/shapes.cuh>
 
 namespace dream::kernels {
 
@@ -213,6 +214,7 @@ inline std::int64_t knn_weights_pieces(index_t rows) {
 /// The graph of neighbour lists, n x n in CSR. Three launches.
 template <class Context, class T>
 void knn_weights(Context& context, const KnnWeightsArguments<T>& a) {
+  expect_shape("knn_weights, the neighbours", a.neighbours, a.similarities.rows, a.similarities.cols);
   launch<detail::KnnSums<T>>(context, a);
   launch<detail::KnnPieces<T>>(context, a);
   launch<detail::KnnEntries<T>>(context, a);

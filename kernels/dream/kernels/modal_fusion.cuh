@@ -19,6 +19,7 @@
 #include <dream/kernels/elementwise.cuh>
 #include <dream/kernels/entry.cuh>
 #include <dream/kernels/row_team.cuh>
+#include <dream/kernels/shapes.cuh>
 
 namespace dream::kernels {
 
@@ -56,10 +57,11 @@ struct FusionWeights {
   VectorView<const index_t> rows;  ///< the batch: row k belongs to entity rows[k]
 
   DREAM_HOST_DEVICE int count() const { return present.cols; }
-  /// Where p_m of a row of the batch stand.
+  /// Where p_m of a row of the batch stand. For a row that there is not: those of another; what is fused is NaN then.
   template <class Thread>
   DREAM_HOST_DEVICE const T* presence(const Thread& th, std::int64_t row) const {
-    return present.row(th.load_readonly(rows.data + row));
+    const index_t entity = th.load_readonly(rows.data + row);
+    return present.row(entity >= 0 && entity < present.rows ? entity : 0);
   }
   /// a_m p_m.
   template <class Thread>
@@ -248,7 +250,12 @@ struct FuseModalitiesArguments {
 };
 template <class Context, class T>
 void fuse_modalities(Context& context, const FuseModalitiesArguments<T>& a) {
-  detail::with_most_modalities(a.by.count(), [&]<int Most>(Width<Most>) {
+  const int count = a.by.count();
+  DREAM_EXPECT(count <= most_modalities, "fuse_modalities: ", count, " modalities, of which there can be ",
+               most_modalities);
+  expect_size("fuse_modalities, the rows", a.by.rows, a.out.rows);
+  for (int m = 0; m < count; ++m) expect_shape("fuse_modalities, a modality", a.in[m], a.out.rows, a.out.cols);
+  detail::with_most_modalities(count, [&]<int Most>(Width<Most>) {
     typename FuseModalities<T, Most>::Params p{};
     p.by = a.by;
     for (int m = 0; m < Most; ++m) p.in[m] = a.in[m];
@@ -271,6 +278,9 @@ struct FuseModalitiesBackwardArguments {
 inline std::int64_t fuse_modalities_backward_workspace() { return most_fusion_blocks * most_modalities; }
 template <class Context, class T>
 void fuse_modalities_backward(Context& context, const FuseModalitiesBackwardArguments<T>& a) {
+  expect_size("fuse_modalities, the rows", a.by.rows, a.d_out.rows);
+  for (int m = 0; m < a.by.count(); ++m)
+    expect_shape_if_given("fuse_modalities, a modality's gradient", a.d_in[m].view, a.d_out.rows, a.d_out.cols);
   using Kernel = FuseModalitiesBackward<T>;
   const bool learns = a.d_logits.data != nullptr;
   typename Kernel::Params p{};

@@ -26,6 +26,7 @@
 #include <dream/kernels/entry.cuh>
 #include <dream/kernels/modal_fusion.cuh>
 #include <dream/kernels/row_team.cuh>
+#include <dream/kernels/shapes.cuh>
 
 namespace dream::kernels {
 
@@ -261,6 +262,11 @@ struct AttendModalitiesArguments {
 };
 template <class Context, class T>
 void attend_modalities(Context& context, const AttendModalitiesArguments<T>& a) {
+  const index_t count = a.attention.rows, rows = a.out.rows;
+  DREAM_EXPECT(count <= most_modalities, "attend_modalities: ", count, " modalities, of which there can be ",
+               most_modalities);
+  expect_shape("attend_modalities, the attention", a.attention, count, rows);
+  for (int m = 0; m < count; ++m) expect_shape("attend_modalities, a modality", a.in[m], rows, a.out.cols);
   detail::with_most_modalities(a.attention.rows, [&]<int Most>(Width<Most>) {
     typename AttendModalities<T, Most>::Params p{};
     p.hidden = a.hidden;
@@ -284,6 +290,12 @@ struct AttendModalitiesBackwardArguments {
 };
 template <class Context, class T>
 void attend_modalities_backward(Context& context, const AttendModalitiesBackwardArguments<T>& a) {
+  const index_t count = a.attention.rows, rows = a.d_out.rows;
+  expect_shape("attend_modalities, the attention", a.attention, count, rows);
+  for (int m = 0; m < count; ++m) {
+    expect_shape("attend_modalities, a modality", a.in[m], rows, a.d_out.cols);
+    expect_shape_if_given("attend_modalities, a modality's gradient", a.d_in[m].view, rows, a.d_out.cols);
+  }
   detail::with_most_modalities(a.attention.rows, [&]<int Most>(Width<Most>) {
     typename AttendModalitiesBackward<T, Most>::Params p{};
     p.attention = a.attention;

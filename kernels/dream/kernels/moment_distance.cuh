@@ -18,6 +18,7 @@
 #include <dream/core/view.hpp>
 #include <dream/kernels/collectives.cuh>
 #include <dream/kernels/entry.cuh>
+#include <dream/kernels/shapes.cuh>
 
 namespace dream::kernels {
 
@@ -218,6 +219,9 @@ inline std::int64_t moment_distance_workspace(index_t b, index_t d) {
 /// Four launches.
 template <class Context, class T>
 void moment_distance(Context& context, const MomentDistanceArguments<T>& a) {
+  expect_shape("moment_distance, Y", a.y, a.x.rows, a.x.cols);
+  expect_shape("moment_distance, dX", a.dx, a.x.rows, a.x.cols);
+  expect_shape("moment_distance, dY", a.dy, a.x.rows, a.x.cols);
   const index_t d = a.x.cols, pieces = detail::MomentPieces::count(a.x.rows);
   auto* slopes = reinterpret_cast<MomentSlopes*>(a.workspace);
   double* sums = a.workspace + std::int64_t{d} * (sizeof(MomentSlopes) / sizeof(double));

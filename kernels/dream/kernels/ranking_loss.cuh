@@ -19,6 +19,7 @@
 #include <dream/kernels/elementwise.cuh>
 #include <dream/kernels/entry.cuh>
 #include <dream/kernels/row_team.cuh>
+#include <dream/kernels/shapes.cuh>
 
 namespace dream::kernels {
 
@@ -232,6 +233,9 @@ struct BprForwardArguments {
 inline std::int64_t bpr_forward_workspace() { return most_bpr_blocks; }
 template <class Context, class T>
 void bpr_forward(Context& context, const BprForwardArguments<T>& a) {
+  expect_shape("bpr, the positives", a.p, a.u.rows, a.u.cols);
+  expect_shape("bpr, the negatives", a.n, a.u.rows, a.u.cols);
+  expect_size("bpr, the slopes", a.slope, a.u.rows);
   const typename BprForward<T>::Params p{{a.u, a.p, a.n}, a.slope, a.workspace};
   launch<BprForward<T>>(context, p);
   launch<RankingLossFinish<T>>(context, {a.workspace, BprForward<T>::grid(p), 1.0 / a.u.rows, 0, a.loss});
@@ -249,6 +253,10 @@ struct BprWithSquaresArguments {
 inline std::int64_t bpr_with_squares_workspace() { return 2 * most_bpr_blocks; }
 template <class Context, class T>
 void bpr_with_squares(Context& context, const BprWithSquaresArguments<T>& a) {
+  expect_shape("bpr, the positives", a.p, a.u.rows, a.u.cols);
+  expect_shape("bpr, the negatives", a.n, a.u.rows, a.u.cols);
+  for (const MatrixView<T>* gradient : {&a.du, &a.dp, &a.dn})
+    expect_shape("bpr, a gradient", *gradient, a.u.rows, a.u.cols);
   const typename BprWithSquares<T>::Params p{{a.u, a.p, a.n}, a.regulariser, a.du, a.dp, a.dn, a.workspace};
   launch<BprWithSquares<T>>(context, p);
   launch<RankingLossFinish<T>>(context, {a.workspace, BprWithSquares<T>::grid(p), 1.0 / a.u.rows,

@@ -16,6 +16,7 @@
 #include <dream/kernels/entry.cuh>
 #include <dream/kernels/row_access.cuh>
 #include <dream/kernels/row_sums.cuh>
+#include <dream/kernels/shapes.cuh>
 #include <dream/kernels/spmm_plan.cuh>
 
 namespace dream::kernels {
@@ -141,6 +142,8 @@ struct SumGroupsArguments {
 };
 template <class Context, class T>
 void sum_groups(Context& context, const SumGroupsArguments<T>& p) {
+  expect_size("sum_groups, the positions", p.positions, p.dy.rows);
+  DREAM_EXPECT(p.sums.cols == p.dy.cols, "sum_groups: the sums are ", shape(p.sums), ", dY is ", shape(p.dy));
   RowSum<T> sum;
   sum.a = {p.sums.rows, static_cast<index_t>(p.positions.size), p.offsets, p.positions.data, nullptr};
   sum.x = p.dy;

@@ -22,6 +22,7 @@
 #include <dream/kernels/elementwise.cuh>
 #include <dream/kernels/entry.cuh>
 #include <dream/kernels/row_team.cuh>
+#include <dream/kernels/shapes.cuh>
 
 namespace dream::kernels {
 
@@ -183,6 +184,8 @@ struct NormaliseRowsArguments {
 };
 template <class Context, class T>
 void normalise_rows(Context& context, const NormaliseRowsArguments<T>& a) {
+  expect_shape_if_given("normalise_rows, Y", a.y, a.x.rows, a.x.cols);
+  expect_size("normalise_rows, the inverse norms", a.inverse, a.x.rows);
   by_width(a.x.cols, [&]<bool Wide>(std::bool_constant<Wide>) {
     launch<NormaliseRows<T, Wide>>(context, {a.x, a.y, a.inverse});
   });
@@ -206,6 +209,9 @@ struct NormaliseRowsBackwardArguments {
 };
 template <class Context, class T>
 void normalise_rows_backward(Context& context, const NormaliseRowsBackwardArguments<T>& a) {
+  expect_shape("normalise_rows, dY", a.dy, a.y.rows, a.y.cols);
+  expect_shape("normalise_rows, dX", a.dx, a.y.rows, a.y.cols);
+  expect_size("normalise_rows, the inverse norms", a.inverse, a.y.rows);
   by_width(a.y.cols, [&]<bool Wide>(std::bool_constant<Wide>) {
     launch<NormaliseRowsBackward<T, Wide>>(context, {a.alpha, a.scale, a.y, a.inverse, a.dy, a.beta, a.dx});
   });

@@ -17,6 +17,7 @@
 #include <dream/core/view.hpp>
 #include <dream/kernels/collectives.cuh>
 #include <dream/kernels/entry.cuh>
+#include <dream/kernels/shapes.cuh>
 
 namespace dream::kernels {
 
@@ -255,6 +256,8 @@ struct TopKRowsArguments {
 /// Merges the pairs of each row of a tile into running lists; k = indices.cols. One launch.
 template <class Context, class T>
 void top_k_rows(Context& context, const TopKRowsArguments<T>& a) {
+  expect_shape("top_k_rows, the values", a.values, a.tile.rows, a.indices.cols);
+  expect_shape("top_k_rows, the indices", a.indices, a.tile.rows, a.indices.cols);
   launch<TopKRows<T>>(context, {a.tile, {}, a.offset, a.row_factors, a.col_factors, a.values, a.indices, a.fresh});
 }
 

@@ -8,6 +8,7 @@
 #include <dream/core/view.hpp>
 #include <dream/kernels/balanced_row_sums.cuh>
 #include <dream/kernels/row_sums.cuh>
+#include <dream/kernels/shapes.cuh>
 #include <dream/kernels/spmm_plan.cuh>
 
 namespace dream::kernels {
@@ -26,6 +27,9 @@ struct SpmmPlacesArguments {
 };
 template <class Context, class T>
 void spmm_places(Context& context, const SpmmPlacesArguments<T>& p) {
+  DREAM_EXPECT(
+      p.a.rows == p.y.rows && p.x.cols == p.y.cols && p.a.cols == (p.places.data == nullptr ? p.x.rows : p.places.size),
+      "sparse product: A is ", shape(p.a), ", X is ", shape(p.x), ", ", p.places.size, " places, Y is ", shape(p.y));
   RowSum<T> sum;
   sum.a = p.a;
   sum.x = p.x;
@@ -64,6 +68,8 @@ struct SpmmRowsArguments {
 };
 template <class Context, class T>
 void spmm_rows(Context& context, const SpmmRowsArguments<T>& p) {
+  DREAM_EXPECT(p.a.cols == p.x.rows && p.rows.size == p.y.rows && p.x.cols == p.y.cols, "sparse product: A is ",
+               shape(p.a), ", ", p.rows.size, " rows, X is ", shape(p.x), ", Y is ", shape(p.y));
   RowSum<T> sum;
   sum.a = p.a;
   sum.x = p.x;

@@ -14,6 +14,7 @@
 
 #include <dream/core/view.hpp>
 #include <dream/kernels/selection.cuh>
+#include <dream/kernels/shapes.cuh>
 #include <dream/kernels/top_k_products.cuh>
 
 namespace dream::kernels {
@@ -59,6 +60,10 @@ TopKWorkspace top_k_workspace(const TopKArguments<T>& a) {
 /// The k best items of every ranked user; k = indices.cols. Two launches, one where the items are not split.
 template <class Context, class T>
 void top_k(Context& context, const TopKArguments<T>& a) {
+  DREAM_EXPECT(a.users.cols == a.items.cols, "top_k: the users are ", shape(a.users), ", the items ", shape(a.items));
+  expect_shape("top_k, the indices", a.indices, a.user_rows.data == nullptr ? a.users.rows : a.user_rows.size,
+               a.indices.cols);
+  expect_shape_if_given("top_k, the scores", a.scores, a.indices.rows, a.indices.cols);
   const TopKWorkspace needed = top_k_workspace(a);
   const index_t k = a.indices.cols;
   MatrixView<T> scores = a.scores;

@@ -105,6 +105,14 @@ else
   leave_out "PyTorch" "python3 has no torch that sees the GPU"
 fi
 
+if command -v compute-sanitizer >/dev/null; then
+  for tool in memcheck racecheck; do
+    stage "$tool" 60 compute-sanitizer --tool "$tool" --error-exitcode 9 "$bin/dream_cuda_tests" '*emulator*'
+  done
+else
+  leave_out "memcheck and racecheck" "there is no compute-sanitizer"
+fi
+
 kernels() {
   stage "kernels_$1" "$2" "$bin/kernels" "--benchmark_filter=^($3)/" --benchmark_min_time=0.02 \
     "--benchmark_out=$out/kernels_$1.json" --benchmark_out_format=json
@@ -116,13 +124,6 @@ kernels similarity 30 's3|moments'
 kernels rows 30 'gather|scatter|row_groups|sampler'
 kernels spmm 80 spmm
 
-if command -v compute-sanitizer >/dev/null; then
-  for tool in memcheck racecheck; do
-    stage "$tool" 90 compute-sanitizer --tool "$tool" --error-exitcode 9 "$bin/dream_cuda_tests" '*of the emulator*'
-  done
-else
-  leave_out "memcheck and racecheck" "there is no compute-sanitizer"
-fi
 if $has_torch; then
   peer trainable_eager 40 --trainable
   peer trainable_compiled 80 --trainable --compile

@@ -95,11 +95,11 @@ class GuardedMatrix {
 };
 
 /// The number of inputs that the op's forward takes; 0: any number.
-template <class Operation>
+template <class Operation, class B>
 constexpr std::size_t op_arity() {
   using In = MatrixView<const double>;
   using Out = MatrixView<double>;
-  using C = Context<Cpu>;
+  using C = Context<B>;
   if constexpr (requires(Operation & op, C & c, In a, Out o) { op.forward(c, a, o); }) return 1;
   if constexpr (requires(Operation & op, C & c, In a, Out o) { op.forward(c, a, a, o); }) return 2;
   if constexpr (requires(Operation & op, C & c, In a, Out o) { op.forward(c, a, a, a, o); }) return 3;
@@ -109,14 +109,14 @@ constexpr std::size_t op_arity() {
   return 0;
 }
 
-template <class Operation>
+template <class Operation, class B>
 class OpCheck {
  public:
   using In = MatrixView<const double>;
+  using Contexts = std::vector<Context<B>*>;
 
   OpCheck(Operation& op, const std::vector<In>& inputs, const OpCheckOptions& options) : op_(op), options_(options) {
     DREAM_EXPECT(!inputs.empty(), "check_op: no inputs");
-    constexpr std::size_t arity = op_arity<Operation>();
     DREAM_EXPECT(arity == 0 || arity == inputs.size(), "check_op: the op takes ", arity, " inputs, not ",
                  inputs.size());
     DREAM_EXPECT(options.differentiable.empty() || options.differentiable.size() == inputs.size(),
@@ -130,7 +130,8 @@ class OpCheck {
     wanted_ = options.differentiable.empty() ? std::vector<bool>(inputs.size(), true) : options.differentiable;
   }
 
-  OpReport run() {
+  /// With the first context all checks are made; the others must give its bits.
+  OpReport run(const Contexts& contexts) {
     const Shape shape = with_inputs([&](auto&&... in) { return op_.shape(in...); });
     GuardedMatrix d_out(shape.rows, shape.cols);
     const RandomStream random{options_.seed};
@@ -139,7 +140,7 @@ class OpCheck {
           random.normal(static_cast<std::uint64_t>(k)) + (shape.rows * shape.cols == 1 ? 2.0 : 0.0);
     d_out_ = &d_out;
 
-    Context<Cpu> one(1), two(2), three(3);
+    Context<B>& one = *contexts.front();
     GuardedMatrix out = forward(one, shape);
     expect(out.gaps_intact(), "forward writes outside its result");
     expect(out.finite(), "forward leaves results unwritten, or they are not finite");
@@ -156,11 +157,11 @@ class OpCheck {
     check_adding(one, out, gradients);
     check_unwanted(one, out, gradients);
     check_same_value_twice(one, shape);
-    for (Context<Cpu>* context : {&one, &two, &three}) {
-      const GuardedMatrix again = forward(*context, shape);
-      expect(again.same_bits(out), "forward gives other bits the second time, on ", context->threads(), " threads");
-      expect(same(gradients, backward(*context, again, wanted_, 0.0, nullptr)),
-             "backward gives other bits after a second forward, on ", context->threads(), " threads");
+    for (std::size_t c = 0; c < contexts.size(); ++c) {
+      const GuardedMatrix again = forward(*contexts[c], shape);
+      expect(again.same_bits(out), "forward gives other bits the second time, ", way(*contexts[c], c));
+      expect(same(gradients, backward(*contexts[c], again, wanted_, 0.0, nullptr)),
+             "backward gives other bits after a second forward, ", way(*contexts[c], c));
     }
     for (std::size_t i = 0; i < inputs_.size(); ++i)
       expect(inputs_[i].same_bits(originals_[i]), "input ", i, " was changed");
@@ -170,6 +171,14 @@ class OpCheck {
 
  private:
   using Gradients = std::vector<GuardedMatrix>;
+  static constexpr std::size_t arity = op_arity<Operation, B>();
+
+  static std::string way(const Context<B>& context, std::size_t number) {
+    if constexpr (requires { context.threads(); })
+      return concat("on ", context.threads(), " threads");
+    else
+      return concat("in context ", number);
+  }
 
   template <class... Parts>
   void expect(bool holds, const Parts&... parts) {
@@ -178,7 +187,6 @@ class OpCheck {
 
   template <class F>
   decltype(auto) with_inputs(const F& f) const {
-    constexpr std::size_t arity = op_arity<Operation>();
     if constexpr (arity == 0)
       return f(std::span<const In>(views_));
     else
@@ -186,7 +194,7 @@ class OpCheck {
     (std::make_index_sequence<arity>{});
   }
 
-  GuardedMatrix forward(Context<Cpu>& context, Shape shape) const {
+  GuardedMatrix forward(Context<B>& context, Shape shape) const {
     GuardedMatrix out(shape.rows, shape.cols);
     with_inputs([&](auto&&... in) { op_.forward(context, in..., out.view()); });
     return out;
@@ -198,7 +206,7 @@ class OpCheck {
   };
 
   // Gradient buffers start as NaN where beta is 0, as `start` where it is 1.
-  Gradients backward(Context<Cpu>& context, const GuardedMatrix& out, const std::vector<bool>& wanted, double beta,
+  Gradients backward(Context<B>& context, const GuardedMatrix& out, const std::vector<bool>& wanted, double beta,
                      const Gradients* start, Shared shared = {}) const {
     Gradients buffers;
     std::vector<GradView<double>> grads;
@@ -211,7 +219,6 @@ class OpCheck {
     if (shared.first != shared.second) grads[shared.second] = {buffers[shared.first].view(), 1.0, true};
     const In value = out.view(), d_value = std::as_const(*d_out_).view();
     with_inputs([&](auto&&... in) {
-      constexpr std::size_t arity = op_arity<Operation>();
       if constexpr (arity == 0)
         op_.backward(context, in..., value, d_value, std::span<const GradView<double>>(grads));
       else
@@ -227,7 +234,7 @@ class OpCheck {
     return true;
   }
 
-  void check_adding(Context<Cpu>& context, const GuardedMatrix& out, const Gradients& gradients) {
+  void check_adding(Context<B>& context, const GuardedMatrix& out, const Gradients& gradients) {
     Gradients start;
     const RandomStream random{options_.seed, RandomUse::user, 1};
     for (std::size_t i = 0; i < inputs_.size(); ++i) {
@@ -254,7 +261,7 @@ class OpCheck {
   }
 
   // Every input alone, and every input left out.
-  void check_unwanted(Context<Cpu>& context, const GuardedMatrix& out, const Gradients& gradients) {
+  void check_unwanted(Context<B>& context, const GuardedMatrix& out, const Gradients& gradients) {
     for (std::size_t chosen = 0; chosen < inputs_.size(); ++chosen)
       for (const bool alone : {true, false}) {
         std::vector<bool> wanted(inputs_.size());
@@ -268,7 +275,7 @@ class OpCheck {
   }
 
   // One value as two inputs: the second gradient adds to the first one's, in the order of the inputs.
-  void check_same_value_twice(Context<Cpu>& context, Shape shape) {
+  void check_same_value_twice(Context<B>& context, Shape shape) {
     for (std::size_t j = 1; j < inputs_.size(); ++j)
       for (std::size_t i = 0; i < j; ++i) {
         if (!wanted_[i] || !wanted_[j] || views_[i].rows != views_[j].rows || views_[i].cols != views_[j].cols)
@@ -296,7 +303,7 @@ class OpCheck {
     return options_.move_zero_rows || std::any_of(x.row(row), x.row(row) + x.cols, [](double v) { return v != 0; });
   }
 
-  double loss(Context<Cpu>& context, Shape shape) const {
+  double loss(Context<B>& context, Shape shape) const {
     const GuardedMatrix out = forward(context, shape);
     double sum = 0;
     for (index_t i = 0; i < shape.rows; ++i)
@@ -306,7 +313,7 @@ class OpCheck {
 
   // d loss / dt at t = 0 of inputs moved by t * direction: (8 (f(h) - f(-h)) - (f(2h) - f(-2h))) / 12h.
   template <class Move>
-  double derivative(Context<Cpu>& context, Shape shape, double h, const Move& move) {
+  double derivative(Context<B>& context, Shape shape, double h, const Move& move) {
     const auto at = [&](double t) {
       move(t);
       return loss(context, shape);
@@ -325,7 +332,7 @@ class OpCheck {
            ", finite differences say ", expected);
   }
 
-  void check_derivatives(Context<Cpu>& context, Shape shape, const Gradients& gradients) {
+  void check_derivatives(Context<B>& context, Shape shape, const Gradients& gradients) {
     const RandomStream random{options_.seed, RandomUse::user, 2};
     loss_ = loss(context, shape);
     for (std::size_t i = 0; i < inputs_.size(); ++i) {
@@ -384,7 +391,17 @@ class OpCheck {
 template <class Operation>
 OpReport check_op(Operation& op, const std::vector<MatrixView<const double>>& inputs,
                   const OpCheckOptions& options = {}) {
-  return detail::OpCheck<Operation>(op, inputs, options).run();
+  Context<Cpu> one(1), two(2), three(3);
+  return detail::OpCheck<Operation, Cpu>(op, inputs, options).run({&one, &two, &three});
+}
+
+/// The same on a backend whose kernels reach the host's memory, as Emulated's do: with the first context, and to the
+/// same bits with the others, which may run their threads in another order.
+template <class B, class Operation>
+OpReport check_op(const std::vector<Context<B>*>& contexts, Operation& op,
+                  const std::vector<MatrixView<const double>>& inputs, const OpCheckOptions& options = {}) {
+  DREAM_EXPECT(!contexts.empty(), "check_op: no contexts");
+  return detail::OpCheck<Operation, B>(op, inputs, options).run(contexts);
 }
 
 }  // namespace dream

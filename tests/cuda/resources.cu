@@ -131,6 +131,7 @@ template struct Watched<kernels::AddLosses<Real>>;
 // modal_fusion.cuh
 template struct Watched<kernels::ModalitySoftmax<Real>>;
 template struct Watched<kernels::FuseModalities<Real, 2>>;
+template struct Watched<kernels::FuseModalities<Real, 4>>;
 template struct Watched<kernels::FuseModalities<Real>>;
 template struct Watched<kernels::FuseModalitiesBackward<Real>>;
 template struct Watched<kernels::FusionLogitsBackward<Real>>;

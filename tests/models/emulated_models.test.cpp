@@ -66,6 +66,8 @@ TEST_CASE(
        }},
       {"trained features that start in float16",
        [](DreamOptions& o) { o.data.feature_storage = FeatureStorage::float16; }},
+      {"features as they are", [](DreamOptions& o) { o.data.feature_normalisation = FeatureNormalisation::none; }},
+      {"standardised features", [](DreamOptions& o) { o.data.feature_normalisation = FeatureNormalisation::standard; }},
       {"self gate", [](DreamOptions& o) { o.gate = Gate::self; }},
       {"no gate", [](DreamOptions& o) { o.gate = Gate::none; }},
       {"both relation graphs", [](DreamOptions& o) { o.data.user_graph = UserGraph::knn; }},
@@ -95,6 +97,7 @@ TEST_CASE(
       {"no intra", [](DreamOptions& o) { o.alignment.intra = Intra::none; }},
       {"both directions", [](DreamOptions& o) { o.alignment.inter_directions = Directions::both; }},
       {"no inter", [](DreamOptions& o) { o.alignment.inter_weight = 0; }},
+      {"another temperature", [](DreamOptions& o) { o.alignment.temperature = 0.5; }},
   });
 }
 
@@ -105,6 +108,11 @@ TEST_CASE(
   compare_variants({
       {"dot products", [](DreamOptions& o) { o.s3_form = SimilarityForm::dot; }},
       {"root", [](DreamOptions& o) { o.s3_root = true; }},
+      {"root of dot products",
+       [](DreamOptions& o) {
+         o.s3_form = SimilarityForm::dot;
+         o.s3_root = true;
+       }},
       {"items alone", [](DreamOptions& o) { o.s3_user_weight = 0; }},
       {"none", [](DreamOptions& o) { o.s3_weight = 0; }},
   });

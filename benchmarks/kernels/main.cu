@@ -3,9 +3,10 @@
 //   kernels [--benchmark_filter=spmm] [--benchmark_out=kernels.json --benchmark_out_format=json] ...
 //
 // Graphs are those of the sets baby, sports and tiktok in the folder that DREAM_DATA names, else random ones of their
-// sizes. Work repeats within a captured CUDA graph, so that gaps between launches stay out of the times. `of_copy` is
-// the share of the bandwidth of a large copy, of the bytes that must move; `of_product` that of the fp32 rate of a
-// large product by cuBLAS. Both are measured in the same run.
+// sizes; larger ones are always random, and so are the held-out items of ranking_metrics. Work repeats within a
+// captured CUDA graph, so that gaps between launches stay out of the times. `of_copy` is the share of the bandwidth of
+// a large copy, of the bytes that must move; `of_product` that of the fp32 rate of a large product by cuBLAS. Both are
+// measured in the same run. benchmarks/README.md lists the cases.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>

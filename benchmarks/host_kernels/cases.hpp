@@ -16,7 +16,10 @@
 #include <string>
 #include <utility>
 
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"  // false alarms in AVX-512 intrinsics before GCC 13 (GCC bug 105593)
 #include <Eigen/Core>
+#pragma GCC diagnostic pop
 
 #include <dream/backend/gemm.hpp>
 #include <dream/backend/matrix.hpp>

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Everything about one GPU within ten minutes: builds for it, tests, memory and race checks, every kernel beside its
-# library baseline, the training step, the same model in PyTorch. Prints one table last.
+# Everything about one GPU within ten minutes: builds for it, tests, memory and race checks, the kernels beside their
+# library baselines, the training step, the same model in PyTorch. Prints one table last.
 #
 #   benchmarks/gpu_report.sh [FOLDER]                        # leaves logs and JSON in FOLDER (build/gpu_report)
 #   benchmarks/gpu_report.sh collect FOLDER                  # copies what building needs from Debian's packages
@@ -113,16 +113,22 @@ else
   leave_out "memcheck and racecheck" "there is no compute-sanitizer"
 fi
 
+# kernels NAME LIMIT REGEX: of the kernels' cases, those whose names begin so.
 kernels() {
-  stage "kernels_$1" "$2" "$bin/kernels" "--benchmark_filter=^($3)/" --benchmark_min_time=0.02 \
+  stage "kernels_$1" "$2" "$bin/kernels" "--benchmark_filter=^($3)" --benchmark_min_time=0.02 \
     "--benchmark_out=$out/kernels_$1.json" --benchmark_out_format=json
 }
-kernels info_nce 50 info_nce
-kernels dense 40 'normalise|normalise_backward|gate|fusion|bpr|column_sums|adam|adam_factored'
-kernels ranking 40 'top_k|knn_tile|ranking_metrics'
-kernels similarity 30 's3|moments'
-kernels rows 30 'gather|scatter|row_groups|sampler'
-kernels spmm 80 spmm
+kernels info_nce 50 'info_nce/[0-9]+/(64|128)/'
+passes='(normalise|normalise_backward|gate|fusion|column_sums)/(2048x64|7050x64|1048576x64|7050x4096)/'
+kernels dense 40 "$passes|adam/|adam_factored/|(fill|axpby|add_to_rows|masked_axpby|dropout)/1048576x64/"
+losses='bpr|bpr_with_squares|regulariser|regulariser_norms|dot_products|cosine_distance|attention'
+kernels batch 30 "($losses)/(2048|65536)x64/"
+kernels propagation 30 '(propagated_[a-z_]+|spmm_rows|spmm_places)/2048_of_baby_'
+kernels ranking 40 'top_k/(baby|100k_x_20k)/|knn_tile/|ranking_metrics/'
+kernels similarity 30 's3/|moments/'
+features='gather_features[a-z0-9_]*/2048x4096/|(inverse_row_norms|knn_norms)/7050x4096/|knn_weights/19445x10/'
+kernels rows 30 "(gather|scatter|row_groups|sampler)/|$features"
+kernels spmm 80 'spmm/[a-zA-Z0-9_]+/(64|128)/'
 
 if $has_torch; then
   peer trainable_eager 40 --trainable

@@ -120,10 +120,17 @@ Work info_nce(index_t b, index_t d) {
 }  // namespace
 
 void add_alignment_cases() {
+  const auto add = [](index_t b, index_t d) {
+    const std::string name = "info_nce/" + std::to_string(b) + "/" + std::to_string(d);
+    // The workspace, six matrices and a strip of similarities.
+    const std::int64_t values = kernels::info_nce_workspace<float>(b, d, false) + std::int64_t{6} * b * d + (1 << 26);
+    if (has_room(name, 4 * values))
+      add_case(name, {"dream", "cublas_products", "cublas_and_softmax"}, [b, d] { return info_nce(b, d); });
+  };
   for (const index_t b : {2048, 4096, 8192, 16384, 32768, 65536})
-    for (const index_t d : {64, 128})
-      add_case("info_nce/" + std::to_string(b) + "/" + std::to_string(d),
-               {"dream", "cublas_products", "cublas_and_softmax"}, [b, d] { return info_nce(b, d); });
+    for (const index_t d : {64, 128}) add(b, d);
+  for (const index_t b : {2048, 8192, 65536})
+    for (const index_t d : {32, 256}) add(b, d);
 }
 
 }  // namespace dream_benchmarks

@@ -48,6 +48,9 @@ struct Work {
 /// Registers a benchmark for each contender, in the order in which `prepare` lists them.
 void add_case(const std::string& name, const std::vector<std::string>& who, std::function<Work()> prepare);
 
+/// Whether three quarters of the free device memory hold so many bytes; where not, says that the case is left out.
+bool has_room(const std::string& name, std::int64_t bytes);
+
 /// Copies so many bytes' worth in `inputs`: half of them read, half written.
 Contender copy_of(Inputs& inputs, double bytes);
 
@@ -56,10 +59,15 @@ Work memory_bound(const std::shared_ptr<Inputs>& inputs, double bytes, std::func
                   std::function<void()> check);
 
 void add_dense_cases();
+void add_elementwise_cases();
+void add_batch_cases();
+void add_attention_cases();
+void add_feature_cases();
 void add_adam_cases();
 void add_alignment_cases();
 void add_similarity_cases();
 void add_sparse_product_cases();
+void add_propagation_cases();
 void add_row_cases();
 void add_ranking_cases();
 

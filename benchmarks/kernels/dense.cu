@@ -1,6 +1,5 @@
 // Passes over dense rows, which memory bounds: beside each a copy of as many bytes. Gradients where there are some.
-// Each is checked in double on its first and its last rows. Adam, flat and with the gradient multiplied out where it is
-// used.
+// Each is checked in double on its first and its last rows.
 #include <algorithm>
 #include <cmath>
 #include <memory>
@@ -9,7 +8,6 @@
 #include <dream/kernels/column_sums.cuh>
 #include <dream/kernels/gated_modal_encoder.cuh>
 #include <dream/kernels/modal_fusion.cuh>
-#include <dream/kernels/ranking_loss.cuh>
 #include <dream/kernels/row_norm.cuh>
 
 #include "cases.cuh"
@@ -154,42 +152,6 @@ Work fusion(index_t n, index_t d) {
       });
 }
 
-Work bpr(index_t n, index_t d) {
-  Context<Cuda>& context = gpu();
-  auto inputs = std::make_shared<Inputs>(context);
-  kernels::BprWithSquaresArguments<float> a;
-  a.u = inputs->uniform(n, d);
-  a.p = inputs->uniform(n, d);
-  a.n = inputs->uniform(n, d);
-  a.regulariser = 1.0F / static_cast<float>(n);
-  a.du = inputs->matrix(n, d);
-  a.dp = inputs->matrix(n, d);
-  a.dn = inputs->matrix(n, d);
-  a.loss = inputs->room<float>(1);
-  a.workspace = inputs->room<double>(kernels::bpr_with_squares_workspace());
-  return memory_bound(
-      inputs, 24.0 * n * d, [=, &context] { kernels::bpr_with_squares(context, a); },
-      [=, &context] {
-        at_both_ends(n, [&](index_t first, index_t rows) {
-          const HostRows u(context, a.u, first, rows), p(context, a.p, first, rows), m(context, a.n, first, rows);
-          const HostRows du(context, a.du, first, rows), dp(context, a.dp, first, rows), dn(context, a.dn, first, rows);
-          Difference difference;
-          for (index_t i = 0; i < rows; ++i) {
-            double z = 0;
-            for (index_t j = 0; j < d; ++j) z += u(i, j) * (p(i, j) - m(i, j));
-            const double g = -sigmoid(-z) / n, c = static_cast<double>(a.regulariser);
-            for (index_t j = 0; j < d; ++j) {
-              difference.add(du(i, j), g * (p(i, j) - m(i, j)) + c * u(i, j));
-              difference.add(dp(i, j), g * u(i, j) + c * p(i, j));
-              difference.add(dn(i, j), -g * u(i, j) + c * m(i, j));
-            }
-          }
-          difference.expect_below(1e-5, "the gradients");
-        });
-        DREAM_EXPECT(std::isfinite(on_host<float>(context, a.loss, 1)[0]), "the loss is not finite");
-      });
-}
-
 Work column_sums(index_t n, index_t d) {
   Context<Cuda>& context = gpu();
   auto inputs = std::make_shared<Inputs>(context);
@@ -226,15 +188,17 @@ void add_dense_cases() {
                              {"normalise_backward", normalise_backward},
                              {"gate", gate},
                              {"fusion", fusion},
-                             {"bpr", bpr},
                              {"column_sums", column_sums}};
   const auto add = [](const Pass& pass, const Shape& s) {
     add_case(std::string(pass.name) + "/" + std::to_string(s.rows) + "x" + std::to_string(s.cols), {"dream", "copy"},
              [pass, s] { return pass.prepare(s.rows, s.cols); });
   };
   for (const Pass& pass : passes)
-    for (const Shape s : {Shape{2048, 64}, Shape{7050, 64}, Shape{1 << 20, 64}}) add(pass, s);
-  add({"normalise", normalise}, {7050, 4096});
+    for (const Shape s : {Shape{2048, 64}, Shape{7050, 64}, Shape{8192, 64}, Shape{65536, 64}, Shape{1 << 20, 64}})
+      add(pass, s);
+  for (const Pass& pass : {passes[0], passes[1], passes[2]})
+    for (const index_t cols : {32, 128, 256}) add(pass, {7050, cols});
+  add(passes[0], {7050, 4096});
 }
 
 }  // namespace dream_benchmarks

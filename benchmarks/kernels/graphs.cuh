@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -77,17 +78,20 @@ inline Csr<float, Cpu> power_law(const GraphSize& size) {
   return a;
 }
 
-/// The training interactions of a set of DREAM_DATA, users by items, without values that mean anything.
-inline Csr<float, Cpu> interactions_of(const GraphSize& size) {
+/// The training interactions of a set of DREAM_DATA, users by items, without values that mean anything. Read once.
+inline const Csr<float, Cpu>& interactions_of(const GraphSize& size) {
+  static std::map<std::string, Csr<float, Cpu>> read;
+  const auto known = read.find(size.name);
+  if (known != read.end()) return known->second;
   if (const char* folder = std::getenv("DREAM_DATA")) {
     const std::filesystem::path path = std::filesystem::path(folder) / size.name;
     if (std::filesystem::exists(path)) {
       const Dataset data = read_dataset(path.string());
       Context<Cpu> context;
-      return interaction_matrix<float>(context, data.train, data.user_count(), data.item_count());
+      return read[size.name] = interaction_matrix<float>(context, data.train, data.user_count(), data.item_count());
     }
   }
-  return power_law(size);
+  return read[size.name] = power_law(size);
 }
 
 /// The same as training uses it: normalised, or its transpose.

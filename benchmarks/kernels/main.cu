@@ -1,11 +1,12 @@
-// Every kernel at real shapes, beside NVIDIA's libraries, plain kernels and copies, timed by events on the card:
+// The kernels at real shapes, beside NVIDIA's libraries, plain kernels and copies, timed by events on the card:
 //
 //   kernels [--benchmark_filter=spmm] [--benchmark_out=kernels.json --benchmark_out_format=json] ...
 //
 // Graphs are those of the sets baby, sports and tiktok in the folder that DREAM_DATA names, else random ones of their
-// sizes. Work repeats within a captured CUDA graph, so that gaps between launches stay out of the times. `of_copy` is
-// the share of the bandwidth of a large copy, of the bytes that must move; `of_product` that of the fp32 rate of a
-// large product by cuBLAS. Both are measured in the same run.
+// sizes; larger ones are always random, and so are the held-out items of ranking_metrics. Work repeats within a
+// captured CUDA graph, so that gaps between launches stay out of the times. `of_copy` is the share of the bandwidth of
+// a large copy, of the bytes that must move; `of_product` that of the fp32 rate of a large product by cuBLAS. Both are
+// measured in the same run. benchmarks/README.md lists the cases.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -170,6 +171,15 @@ void add_case(const std::string& name, const std::vector<std::string>& who, std:
   }
 }
 
+bool has_room(const std::string& name, std::int64_t bytes) {
+  std::size_t free = 0, total = 0;
+  DREAM_CUDA_TRY(cudaMemGetInfo(&free, &total));
+  if (bytes <= static_cast<std::int64_t>(free / 4 * 3)) return true;
+  std::fprintf(stderr, "%s is left out: it needs %lld MiB of device memory\n", name.c_str(),
+               static_cast<long long>(bytes >> 20));
+  return false;
+}
+
 Contender copy_of(Inputs& inputs, double bytes) {
   const auto half = static_cast<std::int64_t>(bytes / 2);
   const std::byte* from = inputs.room<std::byte>(half);
@@ -213,10 +223,15 @@ int main(int argc, char** argv) {
     benchmark::AddCustomContext("copy_bytes_per_second", text("%.4g", s.ceilings.copy));
     benchmark::AddCustomContext("product_operations_per_second", text("%.4g", s.ceilings.product));
     add_sparse_product_cases();
+    add_propagation_cases();
     add_row_cases();
     add_alignment_cases();
     add_similarity_cases();
+    add_batch_cases();
+    add_attention_cases();
+    add_feature_cases();
     add_dense_cases();
+    add_elementwise_cases();
     add_adam_cases();
     add_ranking_cases();
     benchmark::RunSpecifiedBenchmarks();

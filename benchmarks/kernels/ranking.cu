@@ -3,6 +3,7 @@
 #include <cub/device/device_segmented_sort.cuh>
 
 #include <algorithm>
+#include <iterator>
 #include <memory>
 #include <numeric>
 #include <set>
@@ -95,10 +96,9 @@ void expect_same_lists(Context<Cuda>& context, MatrixView<const float> values, M
 Work top_k(const GraphSize& size, index_t dim, index_t k) {
   Context<Cuda>& context = gpu();
   auto inputs = std::make_shared<Inputs>(context);
-  Context<Cpu> host;
-  Csr<float, Cpu> interactions = power_law(size);
+  const Csr<float, Cpu>& interactions = interactions_of(size);
   const auto seen = std::make_shared<const Csr<float, Cuda>>(upload(context, interactions));
-  const index_t users = size.users, items = size.items;
+  const index_t users = interactions.rows, items = interactions.cols;
   kernels::TopKArguments<float> a;
   a.users = inputs->uniform(users, dim);
   a.items = inputs->uniform(items, dim);
@@ -223,7 +223,9 @@ Work metrics(index_t users, index_t items, index_t depth) {
 }  // namespace
 
 void add_ranking_cases() {
-  for (const GraphSize& size : {GraphSize{"20k_x_7k", 19445, 7050, 118551}, {"100k_x_20k", 100000, 20000, 2000000}})
+  std::vector<GraphSize> sizes(std::begin(graph_sizes), std::end(graph_sizes));
+  sizes.push_back({"100k_x_20k", 100000, 20000, 2000000});
+  for (const GraphSize& size : sizes)
     add_case("top_k/" + size.name + "/64", {"dream", "cublas_and_cub_sort", "cublas_products"},
              [size] { return top_k(size, 64, 20); });
   struct Tile {

@@ -162,7 +162,7 @@ Work scatter(index_t batch, index_t total, index_t dim) {
 Work draw(index_t batch) {
   Context<Cuda>& context = gpu();
   auto inputs = std::make_shared<Inputs>(context);
-  const Csr<float, Cpu> interactions = interactions_of(graph_sizes[0]);
+  const Csr<float, Cpu>& interactions = interactions_of(graph_sizes[0]);
   const PairSampler sampler(interactions.view(), 999);
   const auto count = static_cast<index_t>(std::min<std::int64_t>(batch, sampler.size()));
   kernels::DrawPairs::Params p{};

@@ -1,5 +1,4 @@
 // Y = A X: spmm() by the plan, by its other mapping, cuSPARSE with its analysis kept, and a plain kernel.
-#include <cstdio>
 #include <limits>
 #include <memory>
 #include <string>
@@ -100,28 +99,22 @@ void add_sparse_product_cases() {
                                      "naive"};
   for (const GraphSize& size : graph_sizes)
     for (const bool transposed : {false, true})
-      for (const index_t dim : {64, 128}) {
+      for (const index_t dim : {32, 64, 128, 256}) {
         const std::string graph = size.name + (transposed ? "_items" : "_users");
         add_case("spmm/" + graph + "/" + std::to_string(dim), who, [size, transposed, dim, graph] {
           return product(on_card(graph, [&] { return propagation_graph(size, transposed); }), dim);
         });
       }
 
-  std::size_t free = 0, total = 0;
-  DREAM_CUDA_TRY(cudaMemGetInfo(&free, &total));
   for (const std::int64_t millions : {1, 10, 100}) {
     const std::int64_t entries = millions * 1'000'000, users = entries / 20, items = users / 2;
     const GraphSize size{"power_law_" + std::to_string(millions) + "M", static_cast<index_t>(users),
                          static_cast<index_t>(items), entries};
-    for (const index_t dim : {64, 128}) {
+    for (const index_t dim : {32, 64, 128, 256}) {
       // Offsets, indices, values, cuSPARSE's copies and three dense matrices.
       const std::int64_t needed = 16 * entries + 32 * users + 4 * std::int64_t{dim} * (2 * users + items);
       const std::string name = "spmm/" + size.name + "/" + std::to_string(dim);
-      if (needed > static_cast<std::int64_t>(free / 4 * 3)) {
-        std::fprintf(stderr, "%s is left out: it needs %lld MiB of device memory\n", name.c_str(),
-                     static_cast<long long>(needed >> 20));
-        continue;
-      }
+      if (!has_room(name, needed)) continue;
       // One thread of the plain kernel would walk a row of a hundredth of all entries.
       const std::vector<std::string> contenders(who.begin(), who.end() - (millions > 10 ? 1 : 0));
       add_case(name, contenders,

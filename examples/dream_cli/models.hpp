@@ -75,7 +75,12 @@ inline void expect_trainable(const Settings& s, const dream::Dataset& data, cons
   DREAM_EXPECT(largest <= data.item_count(), "topk asks for ", largest, " items, but ", data_name, " has ",
                data.item_count(), " items");
   expect_alignment_works(s);
-  (void)data_options(s, data, data_name);
+  const bool modal = data_options(s, data, data_name).modal, is_dream = s.model_name == "dream";
+  DREAM_EXPECT(!is_dream || modal || s.model.behaviour_line, "behaviour_line and modal_line cannot both be off");
+  const std::size_t weights = s.model.modality_weight_values.size();
+  DREAM_EXPECT(!modal || s.model.modality_weights != dream::ModalityWeights::given ||
+                   (!is_dream && s.model_name != "freedom") || weights == data.modalities.size(),
+               "modality_weight_values has ", weights, " values for ", data.modalities.size(), " modalities");
 }
 
 /// The model that the settings name. `data` must outlive it and have been prepared with `prepared`.

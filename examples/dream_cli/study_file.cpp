@@ -135,7 +135,9 @@ void take_grids(const StudyArguments& arguments, const Json& began, const std::s
     SearchSpace now = grid_of(grids, model, plan.common, place);
     if (is_old) {
       SearchSpace old = grid_of(began["grids"], model, plan.common, path + ": grids");
-      DREAM_EXPECT(own || take_order(now, dimensions_json(old)), path, ": was begun with the grid ",
+      const bool is_asked = std::any_of(plan.asked.begin(), plan.asked.end(),
+                                        [&](const StudyPart& asked) { return asked.model == model; });
+      DREAM_EXPECT(own || !is_asked || take_order(now, dimensions_json(old)), path, ": was begun with the grid ",
                    dimensions_json(old).dump(), " of ", model, ", not ", dimensions_json(now).dump(), otherwise);
       now = std::move(old);
     }
@@ -168,7 +170,9 @@ void expect_can_train(const StudyPlan& plan, const dream::Dataset& data) {
       try {
         expect_trainable(plan.run_settings(part, space.at(n), plan.common.fit.seed), data, plan.data_folder);
       } catch (const dream::error& error) {
-        dream::fail("the study's part ", part.id, ": ", error.what());
+        dream::fail("the study's part ", part.id, ": ", error.what(), "; or leave out ",
+                    part.group == "models" ? dream::concat("the model ", part.model, ", by --models")
+                                           : dream::concat("the group ", part.group, ", by --groups"));
       }
     }
   }
@@ -212,7 +216,14 @@ StudyPlan make_plan(const StudyArguments& arguments) {
   const auto before = parts_before(began, plan.out);
   take_parts(arguments, before, plan);
   take_seeds(arguments, began, plan);
-  if (!began.is_null()) expect_same_settings(began, path, plan);
+  plan.programs = program_version;
+  if (!began.is_null()) {
+    expect_same_settings(began, path, plan);
+    const std::string earlier = began.value("program", "of an unknown version");
+    const bool same = earlier.size() >= plan.programs.size() &&
+                      earlier.compare(earlier.size() - plan.programs.size(), std::string::npos, plan.programs) == 0;
+    plan.programs = same ? earlier : earlier + ", " + plan.programs;
+  }
   take_grids(arguments, began, path, before, plan);
 
   const dream::Dataset data = dream::read_dataset(arguments.data, plan.common.read);
@@ -231,7 +242,7 @@ StudyPlan make_plan(const StudyArguments& arguments) {
 }
 
 void write_plan(const StudyPlan& plan) {
-  Json json{{"version", 1}, {"program", program_version}, {"backend", plan.common.backend}, {"data", plan.data}};
+  Json json{{"version", 1}, {"program", plan.programs}, {"backend", plan.common.backend}, {"data", plan.data}};
   json["metric"] = plan.common.fit.valid_metric;
   json["seeds"] = plan.seeds;
   json["settings"] = plan.given;
@@ -264,7 +275,7 @@ std::optional<Assignment> choice_of(const StudyPlan& plan, const std::string& mo
 }
 
 void write_study(const StudyPlan& plan) {
-  Json json{{"version", 1}, {"program", program_version}, {"backend", plan.common.backend}, {"data", plan.data}};
+  Json json{{"version", 1}, {"program", plan.programs}, {"backend", plan.common.backend}, {"data", plan.data}};
   json["split"] = plan.data["split"];
   json["metric"] = plan.common.fit.valid_metric;
   json["top_k"] = plan.common.fit.top_k;

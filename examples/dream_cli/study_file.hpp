@@ -20,6 +20,7 @@ struct StudyPlan {
   nlohmann::ordered_json given;  ///< the keys of them that were given
   nlohmann::ordered_json data;   ///< what was read, for people
   std::uint64_t fingerprint = 0;
+  std::string programs;              ///< versions that took part, the earliest first: "0.1.0, 0.2.0"
   std::vector<std::string> notes;    ///< about the data, and what is added to what was asked for
   std::vector<StudyPart> parts;      ///< of this command and of earlier ones, in order
   std::vector<StudyPart> asked;      ///< of this command

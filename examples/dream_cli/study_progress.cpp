@@ -2,13 +2,27 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <functional>
 #include <map>
 
 #include "progress.hpp"
 #include "trials.hpp"
 
 namespace dream_cli {
+
+namespace {
+
+struct MeanTime {
+  double sum = 0;
+  int count = 0;
+
+  void add(double seconds) {
+    sum += seconds;
+    ++count;
+  }
+  double mean() const { return sum / count; }
+};
+
+}  // namespace
 
 StudyProgress::StudyProgress(std::vector<StudyRun> runs) {
   for (StudyRun& run : runs) {
@@ -37,36 +51,23 @@ void StudyProgress::end(const std::string& folder) {
   }
 }
 
-/// The mean time of runs of the same kind, else of the same model, else the mean over the models.
-std::optional<double> StudyProgress::expected(const StudyRun& run) const {
-  const auto mean = [&](const std::function<bool(const StudyRun&)>& like) -> std::optional<double> {
-    double sum = 0;
-    int count = 0;
-    for (const Entry& e : entries_) {
-      if (!e.over || !like(e.run)) continue;
-      sum += e.seconds;
-      ++count;
-    }
-    return count > 0 ? std::optional(sum / count) : std::nullopt;
-  };
-  if (const auto same = mean([&](const StudyRun& other) { return other.kind == run.kind; })) return same;
-  if (const auto same = mean([&](const StudyRun& other) { return other.model == run.model; })) return same;
-  std::map<std::string, double> models;
-  for (const Entry& e : entries_)
-    if (const auto of_model = mean([&](const StudyRun& other) { return other.model == e.run.model; }))
-      models[e.run.model] = *of_model;
-  double sum = 0;
-  for (const auto& [model, seconds] : models) sum += seconds;
-  return models.empty() ? std::nullopt : std::optional(sum / static_cast<double>(models.size()));
-}
-
+/// By the mean time of runs of the same kind, else of the same model, else by the mean over the models.
 std::string StudyProgress::left() const {
+  std::map<std::string, MeanTime> kinds, models;
+  for (const Entry& e : entries_) {
+    if (!e.over) continue;
+    kinds[e.run.kind].add(e.seconds);
+    models[e.run.model].add(e.seconds);
+  }
+  if (models.empty()) return "";
+  MeanTime others;
+  for (const auto& [model, time] : models) others.add(time.mean());
   double seconds = 0;
   for (const Entry& e : entries_) {
     if (e.over) continue;
-    const auto all = expected(e.run);
-    if (!all) return "";
-    seconds += std::max(0.0, *all - e.seconds);
+    const auto kind = kinds.find(e.run.kind), model = models.find(e.run.model);
+    const MeanTime& like = kind != kinds.end() ? kind->second : model != models.end() ? model->second : others;
+    seconds += std::max(0.0, like.mean() - e.seconds);
   }
   return "; about " + duration_text(seconds) + " left";
 }

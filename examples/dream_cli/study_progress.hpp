@@ -2,7 +2,6 @@
 #pragma once
 
 #include <chrono>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,7 +33,6 @@ class StudyProgress {
   };
 
   std::string left() const;
-  std::optional<double> expected(const StudyRun& run) const;
 
   std::vector<Entry> entries_;
   Clock::time_point started_;

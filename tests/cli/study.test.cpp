@@ -115,8 +115,15 @@ TEST_CASE("A study refuses grids and settings that it cannot use, and names the 
               "grids.json: mf: unknown key 'regweight'; did you mean 'reg_weight'?");
   place.write("grids.json", R"({"lightgcn": {"split_seed": [1, 2]}})");
   CHECK_FAILS(place.run(study + "--grids grids.json"), 1, "split_seed is not searched over");
-  CHECK_FAILS(place.run(study + "--set bma=on"), 1,
-              "the study's part lightgcn: bma is on, and lightgcn has no modal representations");
+  CHECK_FAILS(
+      place.run(study + "--set bma=on"), 1,
+      "the study's part lightgcn: bma is on, and lightgcn has no modal representations to align; take vbpr, bm3, "
+      "freedom, mgcn or dream with its modal line; or leave out the model lightgcn, by --models");
+  CHECK_FAILS(place.run("study --data data --out s --models dream --set modal_line=false" + small), 1,
+              "the study's part no-behaviour: behaviour_line and modal_line cannot both be off; or leave out the group "
+              "ablations, by --groups");
+  CHECK_FAILS(place.run("study --data data --out s --models dream --set modality_weights=given" + small), 1,
+              "modality_weight_values has 0 values for 2 modalities");
   CHECK_FAILS(place.run(study + "--set topk=[20,60]"), 1, "topk asks for 60 items, but data has 50 items");
   CHECK_FAILS(place.run(study + "--set valid_metric=recall@7"), 1, "valid_metric recall@7 needs 7 in topk");
   CHECK_FAILS(place.run(study + "--groups ablations"), 1,

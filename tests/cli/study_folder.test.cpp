@@ -96,6 +96,32 @@ TEST_CASE("Models, groups and seeds join a study, and what was there stays in it
               "s/plan.json: was begun with the grid {} of mf, not {\"reg_weight\":[0.25]}; give the former");
 }
 
+TEST_CASE("A study keeps a model's grid, and names the versions and the time that its runs take") {
+  NEEDS_PROGRAM();
+  StudyPlace place;
+  place.write("mf.json", R"({"mf": {"reg_weight": [0.1, 1]}})");
+  place.write("other.json", R"({"lightgcn": {"n_ui_layers": [1, 2]}})");
+  const std::string study = "study --data data --out s --seeds 1" + small;
+  const Outcome first = place.run(study + "--models mf --grids mf.json");
+  INFO(first.err);
+  REQUIRE(first.code == 0);
+  CHECK_FALSE(contains(first.err, "run 1 of 3: mf, reg_weight=0.1;"));
+  CHECK(contains(first.err, "run 2 of 3: mf, reg_weight=1; about "));
+  json plan = file(place, "s/plan.json");
+  plan["program"] = "0.0.9";
+  place.write("s/plan.json", plan.dump());
+  // Its own grid is not needed again, and another model's does not change it. Time is known from before.
+  const Outcome second = place.run(study + "--models lightgcn --grids other.json");
+  INFO(second.err);
+  CHECK(second.code == 0);
+  CHECK(contains(second.err, "run 1 of 3: lightgcn, n_ui_layers=1\n"));
+  CHECK(file(place, "s/plan.json").at("grids").at("mf") == json({{"reg_weight", {0.1, 1}}}));
+  CHECK_FALSE(contains(place.run(study + "--models mf").err, "study: run"));
+  CHECK(contains(place.read("s/report.html"), "Trained by dream 0.0.9, 0.1.0 on the backend <code>cpu</code>"));
+  std::filesystem::remove_all(place / "s/runs/mf");
+  CHECK(contains(place.run(study + "--models mf").err, "run 3 of 3: mf, seed 999; about "));
+}
+
 TEST_CASE("The order of settings and the name of the data do not make another study") {
   NEEDS_PROGRAM();
   StudyPlace place;
@@ -134,7 +160,8 @@ TEST_CASE("What diverges in a study is recorded and left out, and the rest goes 
   NEEDS_PROGRAM();
   StudyPlace place;
   place.write("grids.json", R"({"mf": {"learning_rate": [1e30, 0.01]}, "lightgcn": {"learning_rate": [1e30, 1e31]}})");
-  const std::string study = "study --data data --out s --seeds 1 --models mf,lightgcn --grids grids.json --set train_batch_size=128" + small;
+  const std::string study =
+      "study --data data --out s --seeds 1 --models mf,lightgcn --grids grids.json --set train_batch_size=128" + small;
   const Outcome outcome = place.run(study);
   INFO(outcome.err);
   CHECK(outcome.code == 1);

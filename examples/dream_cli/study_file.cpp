@@ -18,8 +18,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-const char* const otherwise = "; give the former to go on, or choose another --out";
-
 /// The settings that all runs share, and the keys of them that were given.
 void take_settings(const StudyArguments& arguments, StudyPlan& plan) {
   const auto take = [&](const Given& g) {
@@ -62,7 +60,7 @@ void take_backend(const StudyArguments& arguments, const Json& began, const std:
   if (!before.empty() && open) plan.common.backend = before;
   plan.common.backend = usable_backend(plan.common.backend);
   DREAM_EXPECT(before.empty() || before == plan.common.backend, path, ": was begun with backend = ", before, ", not ",
-               plan.common.backend, otherwise);
+               plan.common.backend, former_or_elsewhere);
 }
 
 void expect_same_settings(const Json& began, const std::string& path, const StudyPlan& plan) {
@@ -77,7 +75,7 @@ void expect_same_settings(const Json& began, const std::string& path, const Stud
     const auto other = first_difference(before, now);
     if (other)
       dream::fail(path, ": was begun with ", other->key, " = ", other->first.dump(), ", not ", other->second.dump(),
-                  otherwise);
+                  former_or_elsewhere);
   }
 }
 
@@ -138,7 +136,8 @@ void take_grids(const StudyArguments& arguments, const Json& began, const std::s
       const bool is_asked = std::any_of(plan.asked.begin(), plan.asked.end(),
                                         [&](const StudyPart& asked) { return asked.model == model; });
       DREAM_EXPECT(own || !is_asked || take_order(now, dimensions_json(old)), path, ": was begun with the grid ",
-                   dimensions_json(old).dump(), " of ", model, ", not ", dimensions_json(now).dump(), otherwise);
+                   dimensions_json(old).dump(), " of ", model, ", not ", dimensions_json(now).dump(),
+                   former_or_elsewhere);
       now = std::move(old);
     }
     plan.spaces[model] = std::move(now);

@@ -11,6 +11,9 @@
 
 namespace dream_cli {
 
+/// What to do where a search or study was begun with something else.
+inline constexpr const char* former_or_elsewhere = "; give the former to go on, or choose another --out";
+
 /// The result.json of a run folder; an empty object where the run is not over. A file that does not hold the valid
 /// metrics of a run is an error that says what to do.
 nlohmann::ordered_json finished_result(const std::string& folder);

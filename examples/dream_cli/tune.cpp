@@ -68,22 +68,21 @@ Trials go_on(SearchSpace& space, const TuneArguments& arguments, const std::stri
     DREAM_EXPECT(began.contains(key), path, ": ", key, " is missing; choose another --out");
     return began.at(key);
   };
-  const std::string otherwise = "; give the former to go on, or choose another --out";
   const auto other =
       first_difference(settings_from_json(nlohmann::json(value("settings")), path + ": settings"), space.settings);
   if (other)
     dream::fail(path, ": was begun with ", other->key, " = ", other->first.dump(), ", not ", other->second.dump(),
-                otherwise);
+                former_or_elsewhere);
   DREAM_EXPECT(value("data") == dream::concat(fingerprint), path, ": was begun with other data than ", arguments.data,
                " (their fingerprints differ); choose another --out");
   DREAM_EXPECT(take_order(space, value("keys")), path, ": was begun with the lists ", value("keys").dump(), ", not ",
-               dimensions_json(space).dump(), otherwise);
+               dimensions_json(space).dump(), former_or_elsewhere);
   const auto before = value("trials").get<std::int64_t>();
   const bool drawn = began.value("drawn", before < space.size());
   DREAM_EXPECT(drawn || !arguments.random, path, ": was begun with all combinations, not --random ",
-               arguments.random.value_or(0), otherwise);
+               arguments.random.value_or(0), former_or_elsewhere);
   DREAM_EXPECT(!drawn || value("draw_seed") == arguments.draw_seed, path, ": was begun with --draw-seed ",
-               value("draw_seed").dump(), ", not ", arguments.draw_seed, otherwise);
+               value("draw_seed").dump(), ", not ", arguments.draw_seed, former_or_elsewhere);
   const std::int64_t count = arguments.random.value_or(space.size());
   DREAM_EXPECT(std::min(count, space.size()) >= before, path, ": has ", before, " trials already; give --random ",
                before, " or more to go on, or choose another --out");

@@ -22,6 +22,7 @@ std::vector<StudyPart> make_parts() {
       {"dream", "DREAM"}, {"mf", "MF-BPR"}, {"lightgcn", "LightGCN"}, {"vbpr", "VBPR"},
       {"bm3", "BM3"},     {"mgcn", "MGCN"}, {"freedom", "FREEDOM"}};
   std::vector<StudyPart> parts;
+  parts.reserve(2 * labels.size() + 10);
   for (const auto& [model, label] : labels) parts.push_back({model, "models", label, model, {}, true, ""});
   parts.push_back({"dream-frozen",
                    "embeddings",

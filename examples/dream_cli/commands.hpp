@@ -8,6 +8,8 @@
 
 namespace dream_cli {
 
+inline constexpr const char* program_version = "0.1.0";
+
 /// The exit codes of the program.
 enum Exit : int { success = 0, failure = 1, usage = 2, interrupted = 130 };
 

@@ -18,7 +18,7 @@ int run(int argc, char** argv) {
   CLI::App app{
       "dream: multimodal recommendation. Trains, evaluates and serves DREAM and the models it is compared with."};
   app.require_subcommand(1);
-  app.set_version_flag("--version", "dream 0.1.0");
+  app.set_version_flag("--version", std::string("dream ") + program_version);
   app.footer("\n`dream COMMAND --help` explains a command.");
   Chosen chosen;
   add_train(app, chosen);

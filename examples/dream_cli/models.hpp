@@ -1,6 +1,7 @@
 // The models that the program knows, made from the settings.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
@@ -16,11 +17,29 @@ inline bool reads_features(const Settings& s) {
   return s.model_name == "dream" ? s.model.modal_line : s.model_name != "mf" && s.model_name != "lightgcn";
 }
 
-/// Whether the model's loss has behaviour-modal alignment. Asking for it where there is but one domain is an error.
-inline bool aligns(const Settings& s) {
-  DREAM_EXPECT(s.bma != Bma::on || reads_features(s), "bma is on, and ", s.model_name,
+/// Whether the model's loss has behaviour-modal alignment.
+inline bool aligns(const Settings& s) { return s.bma == Bma::on || (s.bma == Bma::own && s.model_name == "dream"); }
+
+/// Asking for alignment of which nothing, or not the half that was named, would be in the loss is an error.
+inline void expect_alignment_works(const Settings& s) {
+  if (s.bma != Bma::on) return;
+  const std::string& name = s.model_name;
+  const dream::AlignmentOptions& a = s.model.alignment;
+  DREAM_EXPECT(reads_features(s), "bma is on, and ", name,
                " has no modal representations to align; take vbpr, bm3, freedom, mgcn or dream with its modal line");
-  return s.bma == Bma::on || (s.bma == Bma::own && s.model_name == "dream");
+  DREAM_EXPECT(s.model.behaviour_line,
+               "bma is on, and behaviour_line is false: there is no behaviour to align with; leave behaviour_line out, "
+               "or set bma=off");
+  const bool intra = a.intra != dream::Intra::none && a.intra_weight > 0;
+  DREAM_EXPECT(a.inter_weight > 0 || intra,
+               "bma is on, but neither inter_weight nor intra_weight (with an intra other than none) is above 0, so "
+               "nothing would be aligned; set one of them, or bma=off");
+  if (!intra || name == "dream") return;
+  DREAM_EXPECT(a.intra != dream::Intra::modalities, "bma is on, and ", name,
+               " has no intra=modalities, which dream alone has; take intra=moments, or intra=none");
+  const bool items_alone = name == "bm3" || name == "freedom";
+  DREAM_EXPECT(!items_alone || a.intra != dream::Intra::pairs, "bma is on, and ", name,
+               " aligns items alone, where intra=pairs needs users too; take intra=moments, or intra=none");
 }
 
 /// What of the data the model needs. `data_name` is named in errors.
@@ -38,10 +57,30 @@ inline dream::ModelDataOptions data_options(const Settings& s, const dream::Data
   if (s.model_name == "freedom") {
     DREAM_EXPECT(options.item_graph != dream::ItemGraph::none, "freedom needs item-item graphs; leave item_graph out");
     options.item_graph = dream::ItemGraph::binary;
-  } else if (s.model_name != "mgcn") {
+  } else if (s.model_name == "mgcn") {
+    DREAM_EXPECT(options.item_graph != dream::ItemGraph::none, "mgcn needs item-item graphs; leave item_graph out");
+  } else {
     options.item_graph = dream::ItemGraph::none;
   }
   return options;
+}
+
+/// Settings that cannot be trained on the data are an error that says what to change.
+inline void expect_trainable(const Settings& s, const dream::Dataset& data, const std::string& data_name) {
+  const std::string& metric = s.fit.valid_metric;
+  const int k = std::stoi(metric.substr(metric.find('@') + 1));
+  const auto& ks = s.fit.top_k;
+  DREAM_EXPECT(std::find(ks.begin(), ks.end(), k) != ks.end(), "valid_metric ", metric, " needs ", k, " in topk");
+  const int largest = *std::max_element(ks.begin(), ks.end());
+  DREAM_EXPECT(largest <= data.item_count(), "topk asks for ", largest, " items, but ", data_name, " has ",
+               data.item_count(), " items");
+  expect_alignment_works(s);
+  const bool modal = data_options(s, data, data_name).modal, is_dream = s.model_name == "dream";
+  DREAM_EXPECT(!is_dream || modal || s.model.behaviour_line, "behaviour_line and modal_line cannot both be off");
+  const std::size_t weights = s.model.modality_weight_values.size();
+  DREAM_EXPECT(!modal || s.model.modality_weights != dream::ModalityWeights::given ||
+                   (!is_dream && s.model_name != "freedom") || weights == data.modalities.size(),
+               "modality_weight_values has ", weights, " values for ", data.modalities.size(), " modalities");
 }
 
 /// The model that the settings name. `data` must outlive it and have been prepared with `prepared`.

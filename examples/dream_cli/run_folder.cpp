@@ -43,7 +43,8 @@ void RunFolder::make() {
 void RunFolder::begin(const nlohmann::ordered_json& config, int epochs) {
   write_text(path_ + "/config.json", config.dump(2) + "\n");
   std::error_code ignored;
-  std::filesystem::remove(path_ + "/result.json", ignored);
+  for (const char* name : {"/result.json", "/failed.json", "/test_users.json"})
+    std::filesystem::remove(path_ + name, ignored);
   const std::string path = path_ + "/metrics.jsonl";
   std::string kept;
   if (epochs > 0 && std::filesystem::exists(path)) {

@@ -1,39 +1,64 @@
 #include "search_space.hpp"
 
 #include <algorithm>
+#include <iterator>
+#include <set>
 
 #include <dream/core/random.hpp>
 
 namespace dream_cli {
 
+namespace {
+
+/// Keys that trials must share to be compared: what is measured, on which data, and by which arithmetic.
+const std::vector<std::string>& shared_keys() {
+  static const std::vector<std::string> all{"seed",       "topk",   "valid_metric",     "mask_valid_in_test",
+                                            "split",      "ids",    "split_ratio",      "split_seed",
+                                            "modalities", "k_core", "merge_duplicates", "backend"};
+  return all;
+}
+
+bool fits(const Settings& settings, const Given& given) {
+  Settings tried = settings;
+  try {
+    apply(tried, given);
+    return true;
+  } catch (const dream::error&) {
+    return false;
+  }
+}
+
+void forget(std::vector<Dimension>& dimensions, const std::string& key) {
+  const auto same =
+      std::find_if(dimensions.begin(), dimensions.end(), [&](const Dimension& other) { return other.key == key; });
+  if (same != dimensions.end()) dimensions.erase(same);
+}
+
+}  // namespace
+
 void SearchSpace::add(const Given& given) {
-  const auto fits = [&](const nlohmann::json& value) {
-    Settings tried = settings;
-    try {
-      apply(tried, {given.key, value, given.place});
-      return true;
-    } catch (const dream::error&) {
-      return false;
-    }
-  };
-  const bool is_list = given.value.is_array() && !given.value.empty() && !fits(given.value);
-  if (!is_list) {
-    apply(settings, given);
+  if (given.value.is_array() && !given.value.empty() && !fits(settings, given)) {
+    add_dimension(given);
     return;
   }
+  apply(settings, given);
+  forget(dimensions, own_name(given.key));
+}
+
+void SearchSpace::add_dimension(const Given& given) {
   Dimension dimension{own_name(given.key), {}};
-  for (const nlohmann::json& value : given.value) {
+  const bool one = !given.value.is_array() || given.value.empty() || fits(settings, given);
+  for (const nlohmann::json& value : one ? nlohmann::json::array({given.value}) : given.value) {
     Settings tried = settings;
     apply(tried, {given.key, value, given.place});  // the error of the value that does not fit
     DREAM_EXPECT(std::find(dimension.values.begin(), dimension.values.end(), value) == dimension.values.end(),
                  given.place, ": ", given.key, " has the value ", value.dump(), " twice");
     dimension.values.push_back(value);
   }
-  DREAM_EXPECT(dimension.key != "seed" && dimension.key != "topk" && dimension.key != "valid_metric", given.place, ": ",
-               given.key, " is not searched over: trials could not be compared");
-  const auto same = std::find_if(dimensions.begin(), dimensions.end(),
-                                 [&](const Dimension& other) { return other.key == dimension.key; });
-  if (same != dimensions.end()) dimensions.erase(same);
+  const auto& shared = shared_keys();
+  DREAM_EXPECT(std::find(shared.begin(), shared.end(), dimension.key) == shared.end(), given.place, ": ", given.key,
+               " is not searched over: trials could not be compared");
+  forget(dimensions, dimension.key);
   dimensions.push_back(std::move(dimension));
 }
 
@@ -57,21 +82,30 @@ Assignment SearchSpace::at(std::int64_t number) const {
   return values;
 }
 
-std::vector<std::int64_t> chosen_trials(std::int64_t size, std::int64_t count, std::uint64_t seed) {
+std::vector<std::int64_t> drawn_trials(std::int64_t size, std::int64_t count, std::uint64_t seed) {
   std::vector<std::int64_t> numbers;
+  std::set<std::int64_t> taken;
   const dream::RandomStream random{seed, dream::RandomUse::user};
-  for (std::int64_t n = 0; n < std::min(count, size); ++n) {
-    std::int64_t number = n;
-    if (count < size) {
-      // Floyd's way: of the first size - count + n + 1 numbers one at random, or the last where that one is taken.
-      const std::int64_t last = size - count + n;
-      number =
-          static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(n), static_cast<std::uint64_t>(last) + 1));
-      if (std::find(numbers.begin(), numbers.end(), number) != numbers.end()) number = last;
-    }
-    numbers.push_back(number);
+  const std::int64_t wanted = std::min(count, size);
+  for (std::uint64_t draw = 0; static_cast<std::int64_t>(numbers.size()) < wanted; ++draw) {
+    const auto number = static_cast<std::int64_t>(random.below(draw, static_cast<std::uint64_t>(size)));
+    if (taken.insert(number).second) numbers.push_back(number);
   }
   return numbers;
+}
+
+bool take_order(SearchSpace& space, const nlohmann::ordered_json& keys) {
+  if (nlohmann::json(keys) != nlohmann::json(dimensions_json(space))) return false;
+  const auto place = [&](const Dimension& d) { return std::distance(keys.begin(), keys.find(d.key)); };
+  std::sort(space.dimensions.begin(), space.dimensions.end(),
+            [&](const Dimension& a, const Dimension& b) { return place(a) < place(b); });
+  return true;
+}
+
+nlohmann::ordered_json dimensions_json(const SearchSpace& space) {
+  nlohmann::ordered_json json = nlohmann::ordered_json::object();
+  for (const Dimension& d : space.dimensions) json[d.key] = d.values;
+  return json;
 }
 
 Settings with(Settings settings, const Assignment& values) {

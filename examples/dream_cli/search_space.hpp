@@ -24,9 +24,12 @@ struct SearchSpace {
   Settings settings;  ///< of all trials
   std::vector<Dimension> dimensions;
 
-  /// Takes a key with one value into the settings, and one with a list where one value is expected as a dimension. A
-  /// value that does not fit is an error that names its place.
+  /// Takes a key with one value into the settings, and one with a list where one value is expected as a dimension;
+  /// either takes the place of what was given for that key before. A value that does not fit is an error that names its
+  /// place.
   void add(const Given& given);
+  /// The same for a key that is searched over in any case: one value counts as a list of one.
+  void add_dimension(const Given& given);
 
   /// How many combinations there are.
   std::int64_t size() const;
@@ -34,8 +37,14 @@ struct SearchSpace {
   Assignment at(std::int64_t number) const;
 };
 
-/// Numbers of `count` different combinations of `size`: all in order, or, where fewer are wanted, drawn at random.
-std::vector<std::int64_t> chosen_trials(std::int64_t size, std::int64_t count, std::uint64_t seed);
+/// `count` different numbers below `size`, drawn at random; those of a larger count begin with those of a smaller one.
+std::vector<std::int64_t> drawn_trials(std::int64_t size, std::int64_t count, std::uint64_t seed);
+
+/// Takes the keys into the order that they have in an object of keys and lists; false where those are not the same keys
+/// with the same values.
+bool take_order(SearchSpace& space, const nlohmann::ordered_json& keys);
+/// {"reg_weight": [0.1, 1], ..}.
+nlohmann::ordered_json dimensions_json(const SearchSpace& space);
 
 /// Settings with these values; they have been checked by SearchSpace::add.
 Settings with(Settings settings, const Assignment& values);

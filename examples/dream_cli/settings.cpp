@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 
 #include <dream/core/error.hpp>
 
@@ -80,6 +81,17 @@ void apply(Settings& settings, const Given& given) {
   dream::fail(given.place, ": unknown key '", given.key, "'; did you mean '", nearest(given.key, known), "'?");
 }
 
+std::vector<Given> given_in_file(const std::string& path) {
+  if (path.empty()) return {};
+  std::vector<Given> all = read_config_file(path);
+  std::map<std::string, const Given*> seen;  // by our name of the key
+  for (const Given& given : all) {
+    const auto [first, is_first] = seen.emplace(own_name(given.key), &given);
+    DREAM_EXPECT(is_first, given.place, ": '", first->first, "' is already set at ", first->second->place);
+  }
+  return all;
+}
+
 nlohmann::ordered_json to_json(const Settings& settings) {
   nlohmann::ordered_json all;
   for (const Key& key : keys()) all[key.name] = key.get(settings);
@@ -91,6 +103,14 @@ Settings settings_from_json(const nlohmann::json& values, const std::string& pla
   Settings settings;
   for (const auto& [name, value] : values.items()) apply(settings, {name, value, place});
   return settings;
+}
+
+std::optional<Difference> first_difference(const Settings& first, const Settings& second) {
+  for (const Key& key : keys()) {
+    Difference found{key.name, key.get(first), key.get(second)};
+    if (found.first != found.second) return found;
+  }
+  return std::nullopt;
 }
 
 std::string describe_keys() {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,11 +39,22 @@ std::string own_name(const std::string& key);
 /// the nearest known name.
 void apply(Settings& settings, const Given& given);
 
+/// The keys of a config file, none where no file is named; a key that is set twice, by whatever name, is an error.
+std::vector<Given> given_in_file(const std::string& path);
+
 /// All settings by key.
 nlohmann::ordered_json to_json(const Settings& settings);
 
 /// The settings that to_json() gave; `place` is named in errors.
 Settings settings_from_json(const nlohmann::json& values, const std::string& place);
+
+/// A key of to_json() for which two settings have other values.
+struct Difference {
+  std::string key;
+  nlohmann::json first, second;
+};
+/// The first such key, in the order of keys().
+std::optional<Difference> first_difference(const Settings& first, const Settings& second);
 
 /// A list of all keys with values, default and meaning.
 std::string describe_keys();

@@ -1,4 +1,4 @@
-// What a study trains: the models, each with a small grid, and what is changed about them.
+// What a study can train: the models, each with a small grid, and what is changed about them.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -17,11 +17,18 @@ struct StudyPart {
   std::string model;      ///< whose grid is searched, or whose choice is taken over
   Assignment changes;     ///< settings besides the common ones and the choice
   bool searches = false;  ///< has the grid of its model
+  std::string reference;  ///< the part that it is compared with; empty for a model, which DREAM is compared with
 };
 
-/// The parts of the named groups for these models, in the order in which they are trained: whatever takes over a choice
-/// comes after the model that makes it. Ablations and frozen embeddings are those of DREAM.
-std::vector<StudyPart> study_parts(const std::vector<std::string>& groups, const std::vector<std::string>& models);
+/// Everything that a study can train, in the order in which it does: whatever takes over a choice comes after the model
+/// that makes it.
+const std::vector<StudyPart>& all_parts();
+
+/// The ids of the parts of the named groups for these models, and of what they are compared with. Ablations and frozen
+/// embeddings are those of DREAM. None at all is an error; what was added, and named groups without a part, go to
+/// `notes`, a sentence each.
+std::vector<std::string> named_parts(const std::vector<std::string>& groups, const std::vector<std::string>& models,
+                                     std::vector<std::string>& notes);
 
 /// The groups that there are.
 const std::vector<std::string>& study_groups();
@@ -32,5 +39,8 @@ nlohmann::ordered_json default_grids();
 /// The grid of a model; one that is missing or empty searches nothing. `place` is named in errors.
 SearchSpace grid_of(const nlohmann::ordered_json& grids, const std::string& model, const Settings& common,
                     const std::string& place);
+
+/// A model that there is not, or a key or value that a model cannot be searched over, is an error.
+void expect_grids(const nlohmann::ordered_json& grids, const Settings& common, const std::string& place);
 
 }  // namespace dream_cli

@@ -1,9 +1,9 @@
 #include "backends.hpp"
+#include "out_folder.hpp"
 #include "training_run.hpp"
 
 #include <csignal>
 #include <filesystem>
-#include <map>
 
 #include <dream/core/file.hpp>
 #include <dream/data/fingerprint.hpp>
@@ -19,14 +19,7 @@ volatile std::sig_atomic_t stop_wish = 0;
 
 /// File, --set and command line over the settings to start from.
 Settings merged(Settings settings, const TrainArguments& arguments) {
-  if (!arguments.config.empty()) {
-    std::map<std::string, std::string> seen;  // by our name of the key, where it was set
-    for (const Given& given : read_config_file(arguments.config)) {
-      const auto [first, is_first] = seen.emplace(own_name(given.key), given.place);
-      DREAM_EXPECT(is_first, given.place, ": '", first->first, "' is already set at ", first->second);
-      apply(settings, given);
-    }
-  }
+  for (const Given& given : given_in_file(arguments.config)) apply(settings, given);
   for (const std::string& text : arguments.assignments) apply(settings, parse_assignment(text));
   if (arguments.model) settings.model_name = *arguments.model;
   if (arguments.bma) apply(settings, {"bma", *arguments.bma, "--bma"});
@@ -149,11 +142,14 @@ std::string result_text(const dream::Evaluation& test) {
 }
 
 int train(const TrainArguments& arguments) {
-  dream::expect_no_dataset(arguments.out);
+  expect_out_folder(arguments.out, OutFolder::run);
   RunFolder folder(arguments.out);
   const bool resume = arguments.resume && folder.has_checkpoint();
   DREAM_EXPECT(arguments.resume || !folder.has_checkpoint(), folder.checkpoint(),
                ": there is a checkpoint already; --resume goes on from it, another --out starts anew");
+  for (const std::string& file : {arguments.out + "/result.json", folder.best()})
+    DREAM_EXPECT(resume || !dream::file_exists(file), file, ": is of another run, which has no ",
+                 "checkpoint.safetensors to go on from; choose another --out, or delete that folder");
   Settings settings;
   if (resume) {
     const std::string stored = dream::checkpoint_origin(folder.checkpoint()).config;
@@ -175,18 +171,15 @@ int train(const TrainArguments& arguments) {
 
 int train_settings(const Settings& settings, const std::string& data_folder, RunFolder& folder,
                    const TrainingChoice& choice, Signals& signals) {
-  const std::string& metric = settings.fit.valid_metric;
-  const int k = std::stoi(metric.substr(metric.find('@') + 1));
-  const auto& ks = settings.fit.top_k;
-  DREAM_EXPECT(std::find(ks.begin(), ks.end(), k) != ks.end(), "valid_metric ", metric, " needs ", k, " in topk");
-  (void)aligns(settings);
+  expect_alignment_works(settings);
   dream::Context<Cpu> context(choice.threads);
   dream::Dataset data = dream::read_dataset(data_folder, settings.read);
   const std::uint64_t fingerprint = dream::fingerprint(data);
-  for (const std::string& note : data.notes) std::fprintf(stderr, "note: %s\n", note.c_str());
-  const int largest_k = *std::max_element(settings.fit.top_k.begin(), settings.fit.top_k.end());
-  DREAM_EXPECT(largest_k <= data.item_count(), "topk asks for ", largest_k, " items, but ", data_folder, " has ",
-               data.item_count(), " items");
+  DREAM_EXPECT(!choice.fingerprint || *choice.fingerprint == fingerprint, data_folder,
+               ": has changed since the command began (its fingerprint is another)");
+  if (choice.says_notes)
+    for (const std::string& note : data.notes) std::fprintf(stderr, "note: %s\n", note.c_str());
+  expect_trainable(settings, data, data_folder);
   if (choice.resume) {
     DREAM_EXPECT(dream::checkpoint_origin(folder.checkpoint()).data == fingerprint, folder.checkpoint(),
                  ": was trained on other data than ", data_folder, " (their fingerprints differ)");
@@ -196,8 +189,9 @@ int train_settings(const Settings& settings, const std::string& data_folder, Run
   const dream::ModelDataOptions prepared = data_options(settings, data, data_folder);
   if (!prepared.modal) data.modalities.clear();
   const Preparation preparation{context, data, prepared};
-  const TrainingRun training{settings, folder, data, fingerprint, choice.resume, choice.score_test, choice.says_outcome,
-                             signals};
+  const TrainingRun training{
+      settings, folder, data, fingerprint, choice.resume, choice.score_test, choice.says_notes, choice.says_outcome,
+      signals};
   if (settings.backend == "cuda") return train_on_cuda(preparation, training);
   if (settings.backend == "emulated") return train_on_emulated(preparation, training);
   const auto model_data = dream::prepare_data_releasing_features<float>(context, data, prepared);

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include <dream/eval/diagnostics.hpp>
 #include <dream/train/checkpoint.hpp>
@@ -45,6 +46,7 @@ struct TrainingRun {
   std::uint64_t fingerprint;
   bool resume;
   bool score_test;    ///< rank the test split in the end
+  bool says_notes;    ///< about the data, on standard error
   bool says_outcome;  ///< on standard output; and how to go on where it was interrupted
   Signals& signals;
 };
@@ -53,8 +55,10 @@ struct TrainingRun {
 struct TrainingChoice {
   bool resume = false;  ///< go on from the folder's checkpoint
   bool score_test = true;
+  bool says_notes = true;  ///< about the data
   bool says_outcome = true;
   int threads = 0;
+  std::optional<std::uint64_t> fingerprint = {};  ///< of the data; others are an error
 };
 
 /// Trains settings whose backend can be used, into a folder. Returns the exit code.
@@ -92,7 +96,7 @@ int run(dream::Context<B>& context, Model& model, const dream::ModelData<float, 
   dream::Trainer<Model> trainer(context, model, data, options);
   const dream::CheckpointOrigin origin{settings.model_name, to_json(settings).dump(), training.fingerprint};
   if (training.resume) dream::load_checkpoint(folder.checkpoint(), trainer, origin);
-  if (trainer.sampler().users_without_negatives() > 0)
+  if (training.says_notes && trainer.sampler().users_without_negatives() > 0)
     std::fprintf(stderr, "note: %lld users have every item and are not trained on\n",
                  static_cast<long long>(trainer.sampler().users_without_negatives()));
   training.signals.catch_them();

@@ -6,6 +6,14 @@
 
 namespace dream_cli {
 
+namespace {
+
+std::string train_anew(const std::string& folder) {
+  return "; delete " + folder + " and give the same command again to train it anew";
+}
+
+}  // namespace
+
 nlohmann::ordered_json read_json_object(const std::string& path) {
   nlohmann::ordered_json json = nlohmann::ordered_json::parse(dream::read_file(path), nullptr, false);
   DREAM_EXPECT(json.is_object(), path, ": not a JSON object");
@@ -20,36 +28,70 @@ void write_json(const std::string& path, const nlohmann::ordered_json& json) {
 
 nlohmann::ordered_json finished_result(const std::string& folder) {
   const std::string path = folder + "/result.json";
-  std::error_code ignored;
-  return std::filesystem::exists(path, ignored) ? read_json_object(path) : nlohmann::ordered_json::object();
+  if (!dream::file_exists(path)) return nlohmann::ordered_json::object();
+  nlohmann::ordered_json json = nlohmann::ordered_json::parse(dream::read_file(path), nullptr, false);
+  DREAM_EXPECT(json.is_object() && json.contains("valid") && json["valid"].is_object() && json.contains("best_epoch"),
+               path, ": not the result of a training run", train_anew(folder));
+  return json;
+}
+
+std::string trial_failure(const std::string& folder) {
+  const std::string path = folder + "/failed.json";
+  if (!dream::file_exists(path)) return "";
+  const nlohmann::ordered_json json = nlohmann::ordered_json::parse(dream::read_file(path), nullptr, false);
+  DREAM_EXPECT(json.is_object() && json.contains("error") && json["error"].is_string(), path,
+               ": does not say why training failed", train_anew(folder));
+  return json["error"].get<std::string>();
+}
+
+bool is_over(const std::string& folder) { return !finished_result(folder).empty() || !trial_failure(folder).empty(); }
+
+void expect_trained_with(const Settings& settings, const std::string& folder) {
+  const std::string path = folder + "/config.json";
+  if (!dream::file_exists(path)) {
+    DREAM_EXPECT(!is_over(folder), path, ": is missing, so nobody knows what was trained there", train_anew(folder));
+    return;
+  }
+  const nlohmann::json config = nlohmann::json::parse(dream::read_file(path), nullptr, false);
+  DREAM_EXPECT(config.is_object(), path, ": not a JSON object", train_anew(folder));
+  const auto other = first_difference(settings_from_json(config, path), settings);
+  if (other)
+    dream::fail(path, ": was trained with ", other->key, " = ", other->first.dump(), ", not ", other->second.dump(),
+                train_anew(folder), ", or choose another --out");
 }
 
 int run_trial(const Settings& settings, const std::string& data_folder, const std::string& folder,
               const TrainingChoice& choice, Signals& signals) {
   RunFolder run(folder);
-  if (finished_result(folder).empty()) {
+  expect_trained_with(settings, folder);
+  if (!is_over(folder)) {
     TrainingChoice going_on = choice;
     going_on.resume = run.has_checkpoint();
-    const int code = train_settings(settings, data_folder, run, going_on, signals);
-    if (code != Exit::success) return code;
+    try {
+      const int code = train_settings(settings, data_folder, run, going_on, signals);
+      if (code != Exit::success) return code;
+    } catch (const dream::error& error) {
+      const std::string what = error.what();
+      if (what.rfind("training diverged", 0) != 0) throw;
+      write_json(folder + "/failed.json", {{"error", what}});
+    }
   }
   std::error_code ignored;
   std::filesystem::remove(run.checkpoint(), ignored);
-  return Exit::success;
+  return trial_failure(folder).empty() ? Exit::success : Exit::failure;
 }
 
-void begin_plan(const std::string& folder, const std::string& file_name, const nlohmann::ordered_json& plan) {
-  const std::string path = folder + "/" + file_name;
-  dream::make_folder(folder);
-  std::error_code ignored;
-  if (!std::filesystem::exists(path, ignored)) {
-    write_json(path, plan);
-    return;
+double trained_seconds(const std::string& folder) {
+  const std::string path = folder + "/metrics.jsonl";
+  if (!dream::file_exists(path)) return 0;
+  const std::string text = dream::read_file(path);
+  double seconds = 0;
+  for (std::size_t at = 0, end = 0; (end = text.find('\n', at)) != std::string::npos; at = end + 1) {
+    const nlohmann::json line = nlohmann::json::parse(text.substr(at, end - at), nullptr, false);
+    if (line.is_object() && line.contains("seconds") && line["seconds"].is_number())
+      seconds += line["seconds"].get<double>();
   }
-  const nlohmann::ordered_json began = read_json_object(path);
-  for (const auto& [key, value] : plan.items())
-    DREAM_EXPECT(began.contains(key) && began.at(key) == value, path, ": was begun with another ", key,
-                 "; take another --out, or the command that it was begun with");
+  return seconds;
 }
 
 }  // namespace dream_cli

@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cstdio>
-#include <filesystem>
 #include <optional>
 
 #include <dream/core/file.hpp>
@@ -10,6 +9,8 @@
 
 #include "backends.hpp"
 #include "commands.hpp"
+#include "models.hpp"
+#include "out_folder.hpp"
 #include "search_space.hpp"
 #include "stored_run.hpp"
 #include "table.hpp"
@@ -24,8 +25,7 @@ SearchSpace space_of(const TuneArguments& arguments) {
   if (arguments.model) apply(space.settings, {"model", *arguments.model, "--model"});
   if (arguments.bma) apply(space.settings, {"bma", *arguments.bma, "--bma"});
   if (arguments.backend) apply(space.settings, {"backend", *arguments.backend, "--backend"});
-  if (!arguments.config.empty())
-    for (const Given& given : read_config_file(arguments.config)) space.add(given);
+  for (const Given& given : given_in_file(arguments.config)) space.add(given);
   for (const std::string& text : arguments.assignments) space.add(parse_assignment(text));
   DREAM_EXPECT(!space.dimensions.empty(), "tune: nothing to search over; give a list, as in --set ",
                "'reg_weight=[0.01, 0.1]', or in the --config file");
@@ -33,17 +33,60 @@ SearchSpace space_of(const TuneArguments& arguments) {
   return space;
 }
 
-nlohmann::ordered_json plan_of(const SearchSpace& space, const TuneArguments& arguments, std::int64_t trials,
+/// Which combinations are tried.
+struct Trials {
+  std::vector<std::int64_t> numbers;
+  bool drawn = false;  ///< at random, not all in order
+};
+
+Trials trials_of(const SearchSpace& space, bool drawn, std::int64_t count, std::int64_t draw_seed) {
+  if (drawn) return {drawn_trials(space.size(), count, static_cast<std::uint64_t>(draw_seed)), true};
+  Trials trials;
+  for (std::int64_t n = 0; n < space.size(); ++n) trials.numbers.push_back(n);
+  return trials;
+}
+
+nlohmann::ordered_json plan_of(const SearchSpace& space, const TuneArguments& arguments, const Trials& trials,
                                std::uint64_t fingerprint) {
   nlohmann::ordered_json plan;
   plan["version"] = 1;
+  plan["program"] = program_version;
   plan["data"] = dream::concat(fingerprint);
-  plan["keys"] = nlohmann::ordered_json::object();
-  for (const Dimension& d : space.dimensions) plan["keys"][d.key] = d.values;
-  plan["trials"] = trials;
+  plan["keys"] = dimensions_json(space);
+  plan["trials"] = trials.numbers.size();
+  plan["drawn"] = trials.drawn;
   plan["draw_seed"] = arguments.draw_seed;
   plan["settings"] = to_json(space.settings);
   return plan;
+}
+
+/// Takes the order of the keys from the plan of a search that goes on, and the way in which it takes combinations.
+/// Another search is an error that names what differs.
+Trials go_on(SearchSpace& space, const TuneArguments& arguments, const std::string& path, std::uint64_t fingerprint) {
+  const nlohmann::ordered_json began = read_json_object(path);
+  const auto value = [&](const char* key) {
+    DREAM_EXPECT(began.contains(key), path, ": ", key, " is missing; choose another --out");
+    return began.at(key);
+  };
+  const auto other =
+      first_difference(settings_from_json(nlohmann::json(value("settings")), path + ": settings"), space.settings);
+  if (other)
+    dream::fail(path, ": was begun with ", other->key, " = ", other->first.dump(), ", not ", other->second.dump(),
+                former_or_elsewhere);
+  DREAM_EXPECT(value("data") == dream::concat(fingerprint), path, ": was begun with other data than ", arguments.data,
+               " (their fingerprints differ); choose another --out");
+  DREAM_EXPECT(take_order(space, value("keys")), path, ": was begun with the lists ", value("keys").dump(), ", not ",
+               dimensions_json(space).dump(), former_or_elsewhere);
+  const auto before = value("trials").get<std::int64_t>();
+  const bool drawn = began.value("drawn", before < space.size());
+  DREAM_EXPECT(drawn || !arguments.random, path, ": was begun with all combinations, not --random ",
+               arguments.random.value_or(0), former_or_elsewhere);
+  DREAM_EXPECT(!drawn || value("draw_seed") == arguments.draw_seed, path, ": was begun with --draw-seed ",
+               value("draw_seed").dump(), ", not ", arguments.draw_seed, former_or_elsewhere);
+  const std::int64_t count = arguments.random.value_or(space.size());
+  DREAM_EXPECT(std::min(count, space.size()) >= before, path, ": has ", before, " trials already; give --random ",
+               before, " or more to go on, or choose another --out");
+  return trials_of(space, drawn, count, arguments.draw_seed);
 }
 
 /// Test metrics of the winner's best vectors: the one time that the test split is looked at.
@@ -63,64 +106,118 @@ nlohmann::ordered_json test_of(const std::string& folder, const std::string& dat
                         .all);
 }
 
+/// A trial that is over: its valid metric, or none where training failed.
+struct TrialOutcome {
+  std::string name;
+  Assignment values;
+  std::string failure;
+  double value = 0;
+  int best_epoch = 0;
+};
+
+TrialOutcome outcome_of(const std::string& folder, const std::string& name, const Assignment& values,
+                        const std::string& metric) {
+  TrialOutcome outcome{name, values, trial_failure(folder)};
+  if (!outcome.failure.empty()) return outcome;
+  const nlohmann::ordered_json result = finished_result(folder);
+  DREAM_EXPECT(result["valid"].contains(metric), folder, "/result.json: has no valid ", metric, "; delete ", folder,
+               " and give the same command again to train it anew");
+  outcome.value = result["valid"][metric].get<double>();
+  outcome.best_epoch = result["best_epoch"].get<int>();
+  return outcome;
+}
+
+/// The best first, those that failed last.
+std::string outcomes_text(std::vector<TrialOutcome> outcomes, const std::string& metric) {
+  std::stable_sort(outcomes.begin(), outcomes.end(), [](const TrialOutcome& a, const TrialOutcome& b) {
+    return a.failure.empty() != b.failure.empty() ? a.failure.empty() : a.value > b.value;
+  });
+  std::vector<Row> rows{{"trial", metric, "best epoch", "settings"}};
+  for (const TrialOutcome& o : outcomes)
+    rows.push_back({o.name, o.failure.empty() ? metric_text(o.value) : "failed",
+                    o.failure.empty() ? std::to_string(o.best_epoch) : "-", assignment_text(o.values)});
+  return table_text(rows);
+}
+
+/// The search's result.json, written where it is not there or of fewer trials.
+nlohmann::ordered_json result_of(const SearchSpace& space, const TuneArguments& arguments, const TrialOutcome& winner,
+                                 std::size_t trials) {
+  const std::string path = arguments.out + "/result.json", folder = arguments.out + "/" + winner.name;
+  if (dream::file_exists(path)) {
+    nlohmann::ordered_json before = nlohmann::ordered_json::parse(dream::read_file(path), nullptr, false);
+    if (before.is_object() && before.value("trials", std::size_t{0}) == trials &&
+        before.value("winner", "") == winner.name && before.contains("test"))
+      return before;
+  }
+  DREAM_EXPECT(dream::file_exists(folder + "/best.safetensors"), folder,
+               "/best.safetensors: is missing, and test is scored with it; delete ", folder,
+               " and give the same command again to train it anew");
+  nlohmann::ordered_json result;
+  result["model"] = with(space.settings, winner.values).model_name;
+  result["trials"] = trials;
+  result["winner"] = winner.name;
+  result["settings"] = assignment_json(winner.values);
+  result["valid"] = finished_result(folder)["valid"];
+  result["test"] = test_of(folder, arguments.data, arguments.threads);
+  write_json(path, result);
+  return result;
+}
+
 }  // namespace
 
 int tune(const TuneArguments& arguments) {
-  dream::expect_no_dataset(arguments.out);
-  const SearchSpace space = space_of(arguments);
-  const std::string metric = space.settings.fit.valid_metric;
-  const std::int64_t size = space.size();
-  const std::int64_t trials = std::min(size, arguments.random.value_or(size));
-  DREAM_EXPECT(trials <= 100000, "tune: ", trials, " trials; --random N takes some of them");
+  expect_out_folder(arguments.out, OutFolder::search);
+  SearchSpace space = space_of(arguments);
+  const std::string metric = space.settings.fit.valid_metric, plan = arguments.out + "/tune.json";
+  const std::int64_t count = std::min(space.size(), arguments.random.value_or(space.size()));
+  DREAM_EXPECT(count <= 100000, "tune: ", count, " trials; --random N takes some of them");
+  std::optional<FolderLock> lock;
+  Trials trials;
+  std::uint64_t fingerprint = 0;
   {
     const dream::Dataset data = dream::read_dataset(arguments.data, space.settings.read);
+    fingerprint = dream::fingerprint(data);
+    trials = dream::file_exists(plan) ? go_on(space, arguments, plan, fingerprint)
+                                      : trials_of(space, arguments.random.has_value(), count, arguments.draw_seed);
     DREAM_EXPECT(data.valid.size() > 0, arguments.data, ": has no valid interactions to choose by");
-    begin_plan(arguments.out, "tune.json", plan_of(space, arguments, trials, dream::fingerprint(data)));
+    for (const std::int64_t n : trials.numbers)
+      expect_trainable(with(space.settings, space.at(n)), data, arguments.data);
+    lock.emplace(arguments.out);
+    write_json(plan, plan_of(space, arguments, trials, fingerprint));
+    for (const std::string& note : data.notes) std::fprintf(stderr, "note: %s\n", note.c_str());
   }
-  const std::vector<std::int64_t> numbers =
-      chosen_trials(size, trials, static_cast<std::uint64_t>(arguments.draw_seed));
 
   Signals signals;
-  std::vector<Row> rows{{"trial", metric, "best epoch", "settings"}};
-  std::optional<std::size_t> winner;
-  double best = 0;
-  std::vector<std::string> folders;
-  for (std::size_t t = 0; t < numbers.size(); ++t) {
-    const Assignment values = space.at(numbers[t]);
-    const std::string name = dream::concat("trial-", t + 1), folder = arguments.out + "/" + name;
-    folders.push_back(folder);
-    if (finished_result(folder).empty())
-      std::fprintf(stderr, "%s of %zu: %s\n", name.c_str(), numbers.size(), assignment_text(values).c_str());
-    const int code = run_trial(with(space.settings, values), arguments.data, folder,
-                               {.score_test = false, .says_outcome = false, .threads = arguments.threads}, signals);
-    if (code == Exit::interrupted)
-      std::fprintf(stderr, "dream: %zu of %zu trials are done; the same command goes on\n", t, numbers.size());
-    if (code != Exit::success) return code;
-    const nlohmann::ordered_json result = finished_result(folder);
-    DREAM_EXPECT(result.contains("valid") && result["valid"].contains(metric), folder, "/result.json: has no valid ",
-                 metric);
-    const double value = result["valid"][metric].get<double>();
-    if (!winner || value > best) {
-      winner = t;
-      best = value;
+  std::vector<TrialOutcome> outcomes;
+  const TrialOutcome* winner = nullptr;
+  outcomes.reserve(trials.numbers.size());
+  for (const std::int64_t number : trials.numbers) {
+    const Assignment values = space.at(number);
+    const std::string name = dream::concat("trial-", outcomes.size() + 1), folder = arguments.out + "/" + name;
+    if (!is_over(folder))
+      std::fprintf(stderr, "%s of %zu: %s\n", name.c_str(), trials.numbers.size(), assignment_text(values).c_str());
+    const TrainingChoice choice{.score_test = false,
+                                .says_notes = false,
+                                .says_outcome = false,
+                                .threads = arguments.threads,
+                                .fingerprint = fingerprint};
+    if (run_trial(with(space.settings, values), arguments.data, folder, choice, signals) == Exit::interrupted) {
+      std::fprintf(stderr, "dream: %zu of %zu trials are done; the same command goes on\n", outcomes.size(),
+                   trials.numbers.size());
+      return Exit::interrupted;
     }
-    rows.push_back({name, metric_text(value), result["best_epoch"].dump(), assignment_text(values)});
+    outcomes.push_back(outcome_of(folder, name, values, metric));
+    const TrialOutcome& outcome = outcomes.back();
+    if (!outcome.failure.empty())
+      std::fprintf(stderr, "note: %s failed: %s\n", name.c_str(), outcome.failure.c_str());
+    else if (winner == nullptr || outcome.value > winner->value)
+      winner = &outcome;
   }
+  DREAM_EXPECT(winner != nullptr, "tune: every trial failed; the first: ", outcomes.front().failure);
 
-  const Assignment chosen = space.at(numbers[*winner]);
-  nlohmann::ordered_json result = finished_result(arguments.out);
-  if (result.empty()) {
-    result["model"] = space.settings.model_name;
-    result["trials"] = numbers.size();
-    result["winner"] = dream::concat("trial-", *winner + 1);
-    result["settings"] = assignment_json(chosen);
-    result["valid"] = finished_result(folders[*winner])["valid"];
-    result["test"] = test_of(folders[*winner], arguments.data, arguments.threads);
-    write_json(arguments.out + "/result.json", result);
-  }
-  std::stable_sort(rows.begin() + 1, rows.end(), [](const Row& a, const Row& b) { return a[1] > b[1]; });
-  std::printf("%s\nchosen on valid: %s (%s)\n", table_text(rows).c_str(), assignment_text(chosen).c_str(),
-              result["winner"].get<std::string>().c_str());
+  const nlohmann::ordered_json result = result_of(space, arguments, *winner, outcomes.size());
+  std::printf("%s\nchosen on valid: %s (%s)\n", outcomes_text(outcomes, metric).c_str(),
+              assignment_text(winner->values).c_str(), winner->name.c_str());
   std::vector<Row> test{{"test", ""}};
   for (const auto& [name, value] : result["test"].items()) test.push_back({name, metric_text(value.get<double>())});
   if (test.size() > 1) std::printf("\n%s", table_text(test).c_str());

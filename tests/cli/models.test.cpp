@@ -71,6 +71,32 @@ TEST_CASE("BMA joins the loss of any model with two domains and leaves that of D
               "dream has no modal representations");
 }
 
+TEST_CASE("BMA of which nothing or half would be in the loss is refused with what to set instead") {
+  NEEDS_PROGRAM();
+  Workplace place;
+  place.make_data();
+  const auto refused = [&](const std::string& model, const std::string& set, const std::string& text) {
+    CHECK_FAILS(place.run("train --data data --bma on --out o --model " + model + small + set), 1, text);
+  };
+  for (const std::string model : {"dream", "mgcn", "vbpr", "bm3", "freedom"}) {
+    refused(model, "--set behaviour_line=false", "behaviour_line is false: there is no behaviour to align with; leave");
+    refused(model, "--set inter_weight=0 --set intra_weight=0", "nothing would be aligned; set one of them");
+    refused(model, "--set inter_weight=0 --set intra=none", "nothing would be aligned");
+  }
+  for (const std::string model : {"mgcn", "vbpr", "bm3", "freedom"})
+    refused(model, "--set intra=modalities", model + " has no intra=modalities, which dream alone has; take intra=mom");
+  for (const std::string model : {"bm3", "freedom"})
+    refused(model, "--set intra=pairs", model + " aligns items alone, where intra=pairs needs users too; take");
+  CHECK_FALSE(place.has("o"));
+  const std::string train = "train --data data --bma on " + small;
+  CHECK(place.run(train + "--out a --model mgcn --set intra=pairs").code == 0);
+  CHECK(last_line(place, "a").at("losses").contains("intra"));
+  CHECK(place.run(train + "--out b --model bm3 --set intra=none").code == 0);
+  CHECK(place.run(train + "--out c --set intra=modalities --set inter_weight=0").code == 0);
+  CHECK_FAILS(place.run("train --data data --out d --model mgcn --set item_graph=none" + small), 1,
+              "mgcn needs item-item graphs; leave item_graph out");
+}
+
 TEST_CASE("What models call by one name has each one's default, and one given value for all") {
   NEEDS_PROGRAM();
   Workplace place;

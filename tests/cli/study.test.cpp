@@ -26,9 +26,9 @@ TEST_CASE("A study searches, trains every seed, tests differences and writes its
   INFO(outcome.err);
   REQUIRE(outcome.code == 0);
   CHECK(outcome.out == "s/report.html\n");
-  // Two trials; three models, frozen embeddings, seven ablations and VBPR with BMA, twice each.
-  CHECK(outcome.err.find("run 1 of 26: ") != std::string::npos);
-  CHECK(outcome.err.find("run 26 of 26: vbpr+bma, seed 1000") != std::string::npos);
+  // Two trials; three models, frozen embeddings, eight ablations and VBPR with BMA, twice each.
+  CHECK(outcome.err.find("run 1 of 28: ") != std::string::npos);
+  CHECK(outcome.err.find("run 28 of 28: vbpr+bma, seed 1000") != std::string::npos);
   double best = -1;
   json chosen;
   for (int t = 1; t <= 2; ++t) {
@@ -60,24 +60,30 @@ TEST_CASE("A study searches, trains every seed, tests differences and writes its
     }
     ++parts;
   }
-  CHECK(parts == 12);
+  CHECK(parts == 13);
   // The difference that is tested is that of the means in the results.
-  const auto mean = [&](const std::string& id) {
+  const auto mean = [&](const std::string& id, const std::string& metric) {
     double sum = 0;
     for (const char* seed : {"999", "1000"})
-      sum += file(place, "s/runs/" + id + "/seed-" + seed + "/result.json").at("test").at("recall@20").get<double>();
+      sum += file(place, "s/runs/" + id + "/seed-" + seed + "/result.json").at("test").at(metric).get<double>();
     return sum / 2;
   };
   const json significance = file(place, "s/significance.json");
-  CHECK(significance.size() == 2 + 8 + 1);
+  CHECK(significance.size() == 2 * (2 + 9 + 1));  // on Recall and on NDCG
   for (const json& pair : significance) {
-    const std::string part = pair.at("part"), against = pair.at("against");
-    INFO(part << " against " << against);
-    CHECK(std::abs(pair.at("difference").get<double>() - (mean(part) - mean(against))) < 1e-12);
+    const std::string part = pair.at("part"), against = pair.at("against"), metric = pair.at("metric");
+    INFO(part << " against " << against << " on " << metric);
+    CHECK(pair.at("seeds") == json({999, 1000}));
+    CHECK(std::abs(pair.at("difference").get<double>() - (mean(part, metric) - mean(against, metric))) < 1e-12);
     CHECK(pair.at("low") <= pair.at("difference"));
     CHECK(pair.at("high") >= pair.at("difference"));
   }
   CHECK(place.read("s/report.html").find("DREAM") != std::string::npos);
+  const std::string ablations = place.read("s/tables/ablations.tsv");
+  CHECK(ablations.find("\tndcg@20_difference\tndcg@20_low\tndcg@20_high\tndcg@20_p\t") != std::string::npos);
+  // DREAM's alignment taken out is what its own is drawn beside.
+  CHECK(place.read("s/tables/misalignment.tsv").find("no-alignment\tDREAM, without") != std::string::npos);
+  CHECK(file(place, "s/runs/no-alignment/seed-999/config.json").at("bma") == "off");
 
   // A second time nothing is trained.
   const auto written = std::filesystem::last_write_time(place / "s/runs/dream/seed-999/result.json");
@@ -85,10 +91,11 @@ TEST_CASE("A study searches, trains every seed, tests differences and writes its
   CHECK(again.code == 0);
   CHECK(again.err.find("study: run") == std::string::npos);
   CHECK(std::filesystem::last_write_time(place / "s/runs/dream/seed-999/result.json") == written);
-  CHECK_FAILS(place.run(study + "--set batch_size=64"), 1, "plan.json: was begun with another settings");
+  CHECK_FAILS(place.run(study + "--set batch_size=64"), 1,
+              "plan.json: was begun with train_batch_size = 128, not 64; give the former to go on");
   REQUIRE(place.run("synth --out other --users 61 --items 50 --modality image=12 --seed 4").code == 0);
   CHECK_FAILS(place.run("study --data other --out s --seeds 2 --grids grids.json" + small), 1,
-              "plan.json: was begun with another data");
+              "plan.json: was begun with other data (60 users, 50 items, ");
 }
 
 TEST_CASE("A study refuses grids and settings that it cannot use, and names the place") {
@@ -100,6 +107,31 @@ TEST_CASE("A study refuses grids and settings that it cannot use, and names the 
   CHECK_FAILS(place.run(study + "--grids grids.json"), 1, "grids.json: lightgcn: reg_weight is -1");
   place.write("grids.json", R"({"lightgcn": [1]})");
   CHECK_FAILS(place.run(study + "--grids grids.json"), 1, "grids.json: the grid of lightgcn is not an object");
+  place.write("grids.json", R"({"lightgc": {"reg_weight": [0.1]}})");
+  CHECK_FAILS(place.run(study + "--grids grids.json"), 1,
+              "grids.json: unknown model 'lightgc'; did you mean 'lightgcn'?");
+  place.write("grids.json", R"({"mf": {"regweight": [0.1]}})");
+  CHECK_FAILS(place.run(study + "--grids grids.json"), 1,
+              "grids.json: mf: unknown key 'regweight'; did you mean 'reg_weight'?");
+  place.write("grids.json", R"({"lightgcn": {"split_seed": [1, 2]}})");
+  CHECK_FAILS(place.run(study + "--grids grids.json"), 1, "split_seed is not searched over");
+  CHECK_FAILS(
+      place.run(study + "--set bma=on"), 1,
+      "the study's part lightgcn: bma is on, and lightgcn has no modal representations to align; take vbpr, bm3, "
+      "freedom, mgcn or dream with its modal line; or leave out the model lightgcn, by --models");
+  CHECK_FAILS(place.run("study --data data --out s --models dream --set modal_line=false" + small), 1,
+              "the study's part no-behaviour: behaviour_line and modal_line cannot both be off; or leave out the group "
+              "ablations, by --groups");
+  CHECK_FAILS(place.run("study --data data --out s --models dream --set modality_weights=given" + small), 1,
+              "modality_weight_values has 0 values for 2 modalities");
+  CHECK_FAILS(place.run(study + "--set topk=[20,60]"), 1, "topk asks for 60 items, but data has 50 items");
+  CHECK_FAILS(place.run(study + "--set valid_metric=recall@7"), 1, "valid_metric recall@7 needs 7 in topk");
+  CHECK_FAILS(place.run(study + "--groups ablations"), 1,
+              "nothing of the group ablations is trained: it is of dream, and --models names none of them; add one to");
+  for (const char* name : {"image", "text"})
+    std::filesystem::rename(place / ("data/" + std::string(name) + "_feat.npy"), place / name);
+  CHECK_FAILS(place.run("study --data data --out s --models mf,vbpr,dream" + small), 1,
+              "data: has no features, and dream, vbpr would read them; add *_feat.npy, or take --models mf,lightgcn");
   place.write("grids.json", "{");
   CHECK_FAILS(place.run(study + "--grids grids.json"), 1, "grids.json: not a JSON object");
   CHECK_FAILS(place.run(study + "--set seed=3"), 1, "--set seed=3: seed is the study's own");

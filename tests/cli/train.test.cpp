@@ -207,6 +207,32 @@ TEST_CASE("a folder with a checkpoint is not trained into again by accident") {
   CHECK(place.read("o/checkpoint.safetensors") == before);
 }
 
+TEST_CASE("a run that is over is not trained into again where its checkpoint is gone, nor is a search or a study") {
+  NEEDS_PROGRAM();
+  Workplace place;
+  place.make_data();
+  const std::string more = " --model mf --epochs 1" + small_model;
+  REQUIRE(place.run("train --data data --out o" + more).code == 0);
+  std::filesystem::remove(place / "o/checkpoint.safetensors");
+  const std::string result = place.read("o/result.json");
+  for (const std::string resume : {"", " --resume"})
+    CHECK_FAILS(place.run("train --data data --out o" + resume + more), 1,
+                "o/result.json: is of another run, which has no checkpoint.safetensors to go on from; choose another");
+  std::filesystem::remove(place / "o/result.json");
+  CHECK_FAILS(place.run("train --data data --out o --resume" + more), 1, "o/best.safetensors: is of another run");
+  place.write("t/tune.json", "{}");
+  CHECK_FAILS(
+      place.run("train --data data --out t" + more), 1,
+      "t: is the folder of a search of `dream tune` (it holds tune.json), not of a training run; choose another");
+  place.write("s/plan.json", "{}");
+  CHECK_FAILS(place.run("train --data data --out s" + more), 1, "s: is the folder of a study (it holds plan.json)");
+  CHECK_FAILS(place.run("tune --data data --out s --set 'reg_weight=[0.1, 1]'"), 1, "s: is the folder of a study");
+  CHECK_FAILS(place.run("study --data data --out t"), 1, "t: is the folder of a search");
+  CHECK_FAILS(place.run("study --data data --out o"), 1, "o: is the folder of a training run");
+  CHECK(place.listing("s") == "plan.json ");
+  CHECK(place.listing("t") == "tune.json ");
+}
+
 TEST_CASE("a run resumes only with the settings, model and data that it began with") {
   NEEDS_PROGRAM();
   const Workplace place;

@@ -66,9 +66,21 @@ TEST_CASE("tune goes on with what is missing, and refuses the folder of another 
   CHECK(std::filesystem::last_write_time(place / "o/trial-2/result.json") == written);
   CHECK(again.err.find("trial-5 of 6: reg_weight=1 n_ui_layers=2") != std::string::npos);
   CHECK(again.err.find("trial-4") == std::string::npos);
-  CHECK_FAILS(place.run(grid + "--set embedding_size=9"), 1, "tune.json: was begun with another settings");
+  CHECK_FAILS(place.run(grid + "--set embedding_size=9"), 1, "tune.json: was begun with embedding_size = 8, not 9");
   CHECK_FAILS(place.run("tune --data data --out o --model lightgcn --set 'reg_weight=[1]'" + small), 1,
-              "tune.json: was begun with another keys");
+              "tune.json: was begun with the lists {\"reg_weight\":[0.001,1],\"n_ui_layers\":[1,2,3]}, not "
+              "{\"reg_weight\":[1]}; give the former to go on");
+  REQUIRE(place.run("synth --out other --users 61 --items 50 --modality image=12 --seed 4").code == 0);
+  CHECK_FAILS(place.run("tune --data other --out o --model lightgcn --set 'n_ui_layers=[1, 2, 3]' --set "
+                        "'reg_weight=[0.001, 1]'" +
+                        small),
+              1, "tune.json: was begun with other data than other");
+  // The order of what is given does not matter, nor the name of the data.
+  std::filesystem::rename(place / "data", place / "renamed");
+  const Outcome same = place.run("tune --data renamed --out o --model lightgcn" + small +
+                                 "--set 'n_ui_layers=[1, 2, 3]' --set 'reg_weight=[0.001, 1]'");
+  CHECK(same.code == 0);
+  CHECK(same.err.find("trial-") == std::string::npos);
 }
 
 TEST_CASE("tune takes lists from a file and draws some combinations at random, the same again with the same seed") {
@@ -97,6 +109,79 @@ TEST_CASE("tune takes lists from a file and draws some combinations at random, t
   CHECK(settings("c", "--draw-seed 2") != first);
 }
 
+TEST_CASE("a random search grows: more trials join those that are there") {
+  NEEDS_PROGRAM();
+  Workplace place;
+  place.make_data();
+  const std::string tune = "tune --data data --out o --model mf --set 'reg_weight=[0, 0.1, 0.2, 0.3]'" + small;
+  REQUIRE(place.run(tune + "--random 2").code == 0);
+  const Outcome more = place.run(tune + "--random 3");
+  INFO(more.err);
+  CHECK(more.code == 0);
+  CHECK(more.err.find("trial-3 of 3: ") != std::string::npos);
+  CHECK(more.err.find("trial-2") == std::string::npos);
+  CHECK(file(place, "o/result.json").at("trials") == 3);
+  CHECK_FAILS(place.run(tune + "--random 2"), 1, "tune.json: has 3 trials already; give --random 3 or more");
+  CHECK_FAILS(place.run(tune + "--random 3 --draw-seed 2"), 1, "was begun with --draw-seed 1, not 2");
+  CHECK(place.run(tune).code == 0);
+  CHECK(file(place, "o/result.json").at("trials") == 4);
+}
+
+TEST_CASE("a trial that diverges is recorded, never chosen, and does not stop the search") {
+  NEEDS_PROGRAM();
+  Workplace place;
+  place.make_data();
+  const std::string tune = "tune --data data --out o --model mf" + small + "--set 'learning_rate=[1e30, 0.01]'";
+  const Outcome outcome = place.run(tune);
+  INFO(outcome.err);
+  REQUIRE(outcome.code == 0);
+  CHECK(outcome.err.find("note: trial-1 failed: training diverged") != std::string::npos);
+  CHECK(outcome.out.find("failed") != std::string::npos);
+  CHECK(file(place, "o/trial-1/failed.json").at("error").get<std::string>().find("training diverged") == 0);
+  CHECK_FALSE(place.has("o/trial-1/result.json"));
+  CHECK(file(place, "o/result.json").at("winner") == "trial-2");
+  CHECK(place.run(tune).err.find("trial-1 of 2") == std::string::npos);
+  CHECK_FAILS(place.run("tune --data data --out p --model mf" + small + "--set 'learning_rate=[1e30, 1e31]'"), 1,
+              "tune: every trial failed; the first: training diverged");
+}
+
+TEST_CASE("tune refuses a trial's folder with other settings, and says what to do with broken results") {
+  NEEDS_PROGRAM();
+  Workplace place;
+  place.make_data();
+  const std::string tune = "tune --data data --out o --model mf --set 'reg_weight=[0, 0.1]'" + small;
+  REQUIRE(place.run(tune).code == 0);
+  place.write("o/trial-1/result.json", "{");
+  CHECK_FAILS(place.run(tune), 1,
+              "o/trial-1/result.json: not the result of a training run; delete o/trial-1 and give the same command");
+  std::filesystem::remove_all(place / "o/trial-1");
+  std::filesystem::copy(place / "o/trial-2", place / "o/trial-1", std::filesystem::copy_options::recursive);
+  CHECK_FAILS(place.run(tune), 1,
+              "o/trial-1/config.json: was trained with reg_weight = 0.1, not 0.0; delete o/trial-1 and give the same");
+}
+
+TEST_CASE("tune names the model that won, and says what it noticed about the data once") {
+  NEEDS_PROGRAM();
+  Workplace place;
+  place.make_data();
+  const std::string table = place.read("data/data.inter");
+  std::string plain;
+  std::size_t at = table.find('\n') + 1;
+  for (std::size_t end; (end = table.find('\n', at)) != std::string::npos; at = end + 1) {
+    const std::string line = table.substr(at, end - at);
+    plain += line.substr(0, line.find('\t', line.find('\t') + 1)) + "\n";
+  }
+  place.write("plain.txt", plain);
+  const Outcome outcome = place.run("tune --data plain.txt --out o --set 'model=[mf, lightgcn]'" + small);
+  INFO(outcome.err);
+  REQUIRE(outcome.code == 0);
+  const json result = file(place, "o/result.json");
+  CHECK(result.at("model") == result.at("settings").at("model"));
+  const std::string note = "note: The files hold no split";
+  CHECK(outcome.err.find(note) != std::string::npos);
+  CHECK(outcome.err.find(note) == outcome.err.rfind(note));
+}
+
 TEST_CASE("tune refuses what it cannot search over") {
   NEEDS_PROGRAM();
   Workplace place;
@@ -106,6 +191,16 @@ TEST_CASE("tune refuses what it cannot search over") {
   CHECK_FAILS(place.run(tune + "--set 'reg_weight=[0.1, -1]'"), 1, "reg_weight is -1, expected a number >= 0");
   CHECK_FAILS(place.run(tune + "--set 'reg_weight=[0.1, 0.1]'"), 1, "has the value 0.1 twice");
   CHECK_FAILS(place.run(tune + "--set 'seed=[1, 2]'"), 1, "seed is not searched over");
+  for (const char* key :
+       {"k_core=[0, 2]", "split_seed=[1, 2]", "split=[random, time]", "mask_valid_in_test=[true, false]",
+        "backend=[cpu, emulated]", "valid_metric=[recall@20, ndcg@20]"})
+    CHECK_FAILS(place.run(tune + "--set '" + key + "'"), 1, "is not searched over: trials could not be compared");
+  place.write("twice.yaml", "reg_weight: [0.1, 1]\nlr: 0.1\nlearning_rate: 0.2\n");
+  for (const std::string& command : {tune, std::string("study --data data --out o ")})
+    CHECK_FAILS(place.run(command + "--config twice.yaml"), 1, "'learning_rate' is already set at twice.yaml:2");
+  CHECK_FAILS(place.run(tune + "--set 'model=[mf, mgcn]' --bma on"), 1, "mf has no modal representations");
+  // A later single value takes the place of a list.
+  CHECK_FAILS(place.run(tune + "--set 'reg_weight=[0.1, 1]' --set reg_weight=1"), 1, "nothing to search over");
   CHECK_FAILS(place.run(tune + "--set 'regweight=[1, 2]'"), 1, "did you mean 'reg_weight'");
   CHECK_FAILS(place.run("tune --data nowhere --out o --set 'reg_weight=[0.1, 1]'"), 1, "nowhere");
   CHECK_FALSE(place.has("o"));

@@ -1,7 +1,5 @@
 #include "report_tables.hpp"
 
-#include <cstdlib>
-
 namespace dream_cli::study_report {
 
 namespace {
@@ -86,25 +84,19 @@ std::string Table::tsv() const {
   return text;
 }
 
-void Table::mark_largest(std::size_t column) {
-  std::optional<double> largest;
-  const auto number = [&](const std::vector<TableCell>& row) -> std::optional<double> {
-    const std::string& text = row[column].stored[0];
-    return text.empty() ? std::nullopt : std::optional(std::strtod(text.c_str(), nullptr));
-  };
-  for (const auto& row : rows)
-    if (const auto found = number(row); found && (!largest || *found > *largest)) largest = found;
-  for (auto& row : rows) row[column].best = largest && number(row) == largest;
-}
-
 TableColumn words_column(const std::string& head, const std::string& name) { return {head, {name}, true}; }
 TableColumn number_column(const std::string& head, const std::string& name) { return {head, {name}, false}; }
 TableColumn spread_column(const std::string& head, const std::string& name) {
   return {head, {name + "_mean", name + "_deviation"}, false};
 }
-std::vector<TableColumn> significance_columns() {
-  return {{"95 % interval", {"low", "high"}, false}, {"p", {"p"}, false}};
+std::vector<TableColumn> significance_columns(const std::string& prefix) {
+  return {{"95 % interval", {prefix + "low", prefix + "high"}, false}, {"p", {prefix + "p"}, false}};
 }
+
+std::vector<TableColumn> part_columns(const std::string& head) {
+  return {words_column("", "part"), words_column(head, "label")};
+}
+std::vector<TableCell> part_cells(const Part& part) { return {words_cell(part.id), words_cell(part.label)}; }
 
 TableCell words_cell(const std::string& text) { return {text.empty() ? nothing : text, {text}}; }
 

@@ -34,8 +34,6 @@ struct Table {
   /// The table in a box that scrolls by itself.
   std::string html() const;
   std::string tsv() const;
-  /// Sets the largest of a column's numbers (as stored under its first name) in bold.
-  void mark_largest(std::size_t column);
 };
 
 /// Columns by what their cells hold; `name` is that of the TSV.
@@ -43,8 +41,12 @@ TableColumn words_column(const std::string& head, const std::string& name);
 TableColumn number_column(const std::string& head, const std::string& name);
 /// name_mean, name_deviation.
 TableColumn spread_column(const std::string& head, const std::string& name);
-/// A difference, with low, high and p.
-std::vector<TableColumn> significance_columns();
+/// A difference, with low, high and p; the prefix is of the names in the TSV.
+std::vector<TableColumn> significance_columns(const std::string& prefix = "");
+
+/// Name and id of a part; the id is for programs.
+std::vector<TableColumn> part_columns(const std::string& head);
+std::vector<TableCell> part_cells(const Part& part);
 
 TableCell words_cell(const std::string& text);
 TableCell number_cell(const std::optional<double>& number, int decimals = 4);

@@ -14,11 +14,12 @@ struct Ranked {
   Spread test;
 };
 
-/// Models with a run that is over, best first.
+/// Models with a run that is over, best first, by the seeds that are over in all of them.
 std::vector<Ranked> ranked(const Study& study, const std::string& metric) {
   std::vector<Ranked> models;
+  const std::vector<std::int64_t> seeds = shared_seeds(study.group("models"));
   for (const Part* part : study.group("models"))
-    if (const auto test = test_spread(*part, metric)) models.push_back({part, *test});
+    if (const auto test = test_spread(*part, metric, seeds)) models.push_back({part, *test});
   std::stable_sort(models.begin(), models.end(),
                    [](const Ranked& a, const Ranked& b) { return a.test.mean > b.test.mean; });
   return models;
@@ -43,14 +44,14 @@ std::string ahead(const Ranked& first, const Ranked& second) {
   return text;
 }
 
-std::string tested_words(const std::optional<Significance>& tested) {
-  if (!tested) return "Whether this is more than chance has not been tested.";
+std::string tested_words(const std::optional<Significance>& tested, const std::string& where = "") {
+  if (!tested) return where.empty() ? "Whether this is more than chance has not been tested." : "";
   const std::string numbers = "95 % interval " + signed_fixed(tested->low) + " to " + signed_fixed(tested->high) +
                               ", p " + (tested->p < 0.0001 ? p_text(tested->p) : "= " + p_text(tested->p)) +
                               ", paired over " + grouped(tested->users) + " users";
   const bool significant = tested->p < 0.05 && (tested->low > 0 || tested->high < 0);
-  return (significant ? "The difference is significant (" : "The difference is not significant (") + escaped(numbers) +
-         ").";
+  return where + (where.empty() ? "The" : " the") + " difference is " + (significant ? "" : "not ") + "significant (" +
+         escaped(numbers) + ").";
 }
 
 std::string other_metrics(const Study& study, const Part* first) {
@@ -67,6 +68,14 @@ std::string other_metrics(const Study& study, const Part* first) {
               ahead(models[0], models[1]) + ".";
     }
   }
+  for (const std::string& metric : tested_metrics(study)) {
+    const auto models = ranked(study, metric);
+    if (metric == study.metric || models.size() < 2 || models[0].part != first) continue;
+    const std::string tested =
+        tested_words(study.difference(first->id, models[1].part->id, metric),
+                     "On " + escaped(metric_title(metric)) + ", against " + escaped(models[1].part->label) + ",");
+    if (!tested.empty()) text += " " + tested;
+  }
   if (!same.empty()) text = " " + escaped(first->label) + " is also first on " + listed(same) + "." + text;
   return text;
 }
@@ -78,7 +87,10 @@ std::string summary_words(const Study& study) {
   const std::vector<Ranked> models = ranked(study, study.metric);
   std::string text;
   if (models.empty()) {
-    text = "No model has a run that is over, so there is nothing to compare yet.";
+    const auto parts = study.group("models");
+    const bool any = std::any_of(parts.begin(), parts.end(), [](const Part* part) { return finished_runs(*part) > 0; });
+    text = any ? "No seed is over in all models that have runs, so they are not ranked yet."
+               : "No model has a run that is over, so there is nothing to compare yet.";
   } else {
     const Ranked& first = models[0];
     text = "On " + escaped(study.data.name) + ", <strong>" + escaped(first.part->label) + "</strong> " +
@@ -113,11 +125,16 @@ std::string summary_words(const Study& study) {
 std::string method_words(const Study& study) {
   std::vector<std::string> seeds;
   for (const std::int64_t seed : study.seeds) seeds.push_back(std::to_string(seed));
-  return "<p>Split: <code>" + escaped(study.split) + "</code>. Seeds: " + listed(seeds) +
-         ". Fingerprint of the data: <code>" + escaped(study.data.fingerprint) +
-         "</code>. Epochs and settings were chosen on validation by " + escaped(metric_title(study.metric)) +
-         "; test was scored once, with the vectors of the best epoch, ranking all items with the user\u2019s training "
-         "items left out.</p>\n";
+  std::string program;
+  if (!study.program.empty())
+    program =
+        " Trained by dream " + escaped(study.program) + " on the backend <code>" + escaped(study.backend) + "</code>.";
+  return "<p>Split: " + escaped(study.split) + ". Seeds: " + listed(seeds) + ". Fingerprint of the data: <code>" +
+         escaped(study.data.fingerprint) + "</code>." + program + " Epochs and settings were chosen on validation by " +
+         escaped(metric_title(study.metric)) +
+         "; test was scored once, with the vectors of the best epoch, ranking all items with the user\u2019s "
+         "training " +
+         (study.mask_valid_in_test ? "and validation items" : "items") + " left out.</p>\n";
 }
 
 std::string fidelity_words() {

@@ -97,7 +97,8 @@ std::string forgetting_curves(const Study& study) {
   if (panels.empty()) return "";
   return figure("split", "<div class=\"panels\">\n" + panels + "</div>",
                 std::string("Modal information forgetting by epoch (counterpart of Figure 1b). ") + curve_caption +
-                    " Models whose modal embeddings are frozen forget nothing and are not in here. The numbers: "
+                    " Not in here are models whose modal embeddings are frozen, and those whose loss does not reach "
+                    "them, as FREEDOM\u2019s where reg_weight = 0 was chosen. The numbers: "
                     "<span class=\"file\">tables/forgetting_by_epoch.tsv</span>");
 }
 

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "../shell_text.hpp"
 #include "json_node.hpp"
 
 namespace dream_cli::study_report {
@@ -13,18 +14,6 @@ namespace {
 bool is_folder(const std::string& path) {
   std::error_code ignored;
   return std::filesystem::is_directory(path, ignored);
-}
-
-/// A path as an argument of a shell.
-std::string quoted(const std::string& path) {
-  const auto plain = [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           std::string_view("_-./+=,@").find(c) != std::string_view::npos;
-  };
-  if (!path.empty() && std::all_of(path.begin(), path.end(), plain)) return path;
-  std::string text = "'";
-  for (const char c : path) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return text + "'";
 }
 
 Metrics metrics(const JsonNode& node) {
@@ -80,13 +69,22 @@ std::vector<EpochLine> epoch_lines(const std::string& path, const std::string& r
   return lines;
 }
 
+/// Why a run ended without a result, if it did.
+std::string read_failure(const std::string& folder, const std::string& remedy) {
+  const std::string path = folder + "/failed.json";
+  if (!dream::file_exists(path)) return "";
+  const JsonSource source = parse_object(dream::read_file(path), path, remedy);
+  return JsonNode(source).at("error").text();
+}
+
 StudyRun read_run(const std::string& folder, std::int64_t seed, const std::string& again) {
   StudyRun run;
   run.seed = seed;
   run.begun = is_folder(folder);
   if (!run.begun) return run;
-  const std::string remedy = "remove " + quoted(folder) + " and train this run again: " + again;
+  const std::string remedy = "remove " + shell_quoted(folder) + " and train this run again: " + again;
   run.lines = epoch_lines(folder + "/metrics.jsonl", remedy);
+  run.failure = read_failure(folder, remedy);
   const std::string path = folder + "/result.json";
   if (!dream::file_exists(path)) return run;
   const JsonSource source = parse_object(dream::read_file(path), path, remedy);
@@ -109,10 +107,11 @@ std::vector<Trial> read_trials(const std::string& folder, const std::string& aga
     const bool numbered = name.rfind("trial-", 0) == 0 && name.size() > 6 && name.size() < 16 &&
                           name.find_first_not_of("0123456789", 6) == std::string::npos;
     if (!numbered || !dream::file_exists(settings)) continue;
-    const std::string remedy = "remove " + quoted(trial) + " and train this trial again: " + again;
+    const std::string remedy = "remove " + shell_quoted(trial) + " and train this trial again: " + again;
     Trial read;
     read.name = name;
     read.settings = parse_object(dream::read_file(settings), settings, remedy).json;
+    read.failure = read_failure(trial, remedy);
     if (dream::file_exists(result)) {
       const JsonSource source = parse_object(dream::read_file(result), result, remedy);
       read.best_epoch = static_cast<int>(JsonNode(source).at("best_epoch").count());
@@ -215,12 +214,14 @@ std::optional<Significance> Study::difference(const std::string& part, const std
   return std::nullopt;
 }
 
-std::string Study::command() const { return "dream study --data DATA --out " + quoted(folder); }
+std::string Study::command() const {
+  return "dream study --data DATA --out " + shell_quoted(folder) + (options.empty() ? "" : " " + options);
+}
 
 Study read_study(const std::string& folder) {
   const std::string path = folder + "/study.json";
   DREAM_EXPECT(dream::file_exists(folder), folder, ": there is no such folder; `dream study --data DATA --out ",
-               quoted(folder), "` makes a study there");
+               shell_quoted(folder), "` makes a study there");
   DREAM_EXPECT(dream::file_exists(path), folder,
                ": is not the folder of a study: it has no study.json. Name the folder that was --out of `dream study`");
   const JsonSource source = parse_object(
@@ -239,6 +240,14 @@ Study read_study(const std::string& folder) {
   for (const JsonNode& k : root.at("top_k").list()) study.top_k.push_back(k.count());
   for (const JsonNode& seed : root.at("seeds").list()) study.seeds.push_back(seed.count());
   study.settings = object_or_empty(root, "settings");
+  for (const auto& [key, field] :
+       {std::pair{"program", &study.program}, {"backend", &study.backend}, {"options", &study.options}})
+    if (const auto found = root.find(key)) *field = found->text();
+  if (const auto mask = root.find("mask_valid_in_test")) study.mask_valid_in_test = mask->json() == true;
+  if (const auto shared = root.find("shared"))
+    for (const JsonNode& node : shared->list())
+      study.shared.push_back({node.at("key").text(), node.at("value").json(), node.at("default").json(),
+                              node.at("differs").json() == true});
   for (const JsonNode& node : root.at("parts").list()) {
     Part part = read_part(node, study);
     node.expect(study.find(part.id) == nullptr, "the only part '" + part.id + "'");

@@ -43,14 +43,15 @@ struct StudyRun {
   std::int64_t seed = 0;
   bool begun = false;
   bool finished = false;  ///< best_epoch and the metrics are there only then
+  std::string failure;    ///< why training ended without a result; empty where it did not
   int best_epoch = 0;
   Metrics valid, test, warm, cold;
   std::vector<EpochLine> lines;
 };
 
-/// A training run of a part's grid; without `valid` where it is not over.
+/// A training run of a part's grid; without `valid` where it is not over, or failed.
 struct Trial {
-  std::string name;
+  std::string name, failure;
   nlohmann::ordered_json settings;
   int best_epoch = 0;
   std::optional<Metrics> valid;
@@ -86,12 +87,23 @@ struct Significance {
   std::int64_t users = 0;
 };
 
+/// A setting that all parts share, unless they set it themselves; values are objects by model where models differ.
+struct SharedSetting {
+  std::string key;
+  nlohmann::ordered_json value, by_default;
+  bool differs = false;  ///< from the default
+};
+
 struct Study {
   std::string folder;
   DataCounts data;
   std::string split, metric;
+  std::string program, backend;  ///< empty where an earlier program did not write them
+  std::string options;           ///< of the command that trains all of it
+  bool mask_valid_in_test = false;
   std::vector<std::int64_t> top_k, seeds;
-  nlohmann::ordered_json settings;
+  nlohmann::ordered_json settings;    ///< those that were given
+  std::vector<SharedSetting> shared;  ///< all of them; empty where an earlier program did not write them
   std::vector<Part> parts;
   std::vector<Significance> significance;
 

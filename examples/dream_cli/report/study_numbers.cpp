@@ -61,6 +61,35 @@ std::optional<Spread> test_spread(const Part& part, const std::string& metric) {
   return spread(part, [&](const StudyRun& run) { return value(run.test, metric); });
 }
 
+std::optional<Spread> spread(const Part& part, const std::vector<std::int64_t>& seeds, const OfRun& of) {
+  return spread(part, [&](const StudyRun& run) {
+    return std::find(seeds.begin(), seeds.end(), run.seed) != seeds.end() ? of(run) : std::nullopt;
+  });
+}
+
+std::optional<Spread> test_spread(const Part& part, const std::string& metric, const std::vector<std::int64_t>& seeds) {
+  return spread(part, seeds, [&](const StudyRun& run) { return value(run.test, metric); });
+}
+
+std::vector<std::int64_t> shared_seeds(const std::vector<const Part*>& parts) {
+  std::optional<std::vector<std::int64_t>> shared;
+  for (const Part* part : parts) {
+    std::vector<std::int64_t> seeds;
+    for (const StudyRun& run : part->runs)
+      if (run.finished && (!shared || std::find(shared->begin(), shared->end(), run.seed) != shared->end()))
+        seeds.push_back(run.seed);
+    if (finished_runs(*part) > 0) shared = std::move(seeds);
+  }
+  return shared.value_or(std::vector<std::int64_t>{});
+}
+
+std::optional<double> mean_difference(const Part& part, const Part& against, const std::string& metric) {
+  if (finished_runs(part) == 0 || finished_runs(against) == 0) return std::nullopt;
+  const auto seeds = shared_seeds({&part, &against});
+  const auto a = test_spread(part, metric, seeds), b = test_spread(against, metric, seeds);
+  return a && b ? std::optional(a->mean - b->mean) : std::nullopt;
+}
+
 int finished_runs(const Part& part) {
   return static_cast<int>(
       std::count_if(part.runs.begin(), part.runs.end(), [](const StudyRun& run) { return run.finished; }));
@@ -128,6 +157,17 @@ std::vector<std::string> shown_metrics(const Study& study) {
   return names;
 }
 
+std::vector<std::string> tested_metrics(const Study& study) {
+  std::vector<std::string> names{study.metric};
+  const std::size_t at = study.metric.find('@');
+  if (at == std::string::npos) return names;
+  for (const char* kind : {"recall", "ndcg"}) {
+    const std::string name = kind + study.metric.substr(at);
+    if (name != study.metric) names.push_back(name);
+  }
+  return names;
+}
+
 std::string metric_title(const std::string& metric) {
   const std::size_t at = metric.find('@');
   std::string name = metric.substr(0, at);
@@ -170,6 +210,11 @@ std::string grouped(std::int64_t value) {
 std::string p_text(double p) { return p < 0.0001 ? "< 0.0001" : fixed(p); }
 
 std::string setting_text(const nlohmann::ordered_json& value) {
+  if (value.is_object()) {
+    std::string text;
+    for (const auto& [model, own] : value.items()) text += (text.empty() ? "" : ", ") + model + " " + setting_text(own);
+    return text;
+  }
   return value.is_string() ? value.get<std::string>() : value.dump();
 }
 

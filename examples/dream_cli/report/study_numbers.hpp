@@ -24,12 +24,20 @@ std::optional<Spread> spread(const std::vector<double>& values);
 using OfRun = std::function<std::optional<double>(const StudyRun&)>;
 /// Over the part's runs that have it.
 std::optional<Spread> spread(const Part& part, const OfRun& of);
+/// Over those with these seeds.
+std::optional<Spread> spread(const Part& part, const std::vector<std::int64_t>& seeds, const OfRun& of);
 
 /// The value of a metric, where it is there.
 std::optional<double> value(const Metrics& metrics, const std::string& name);
-/// Test metric of the runs that are over.
+/// Test metric of the runs that are over; of those with the seeds alone where they are given.
 std::optional<Spread> test_spread(const Part& part, const std::string& metric);
+std::optional<Spread> test_spread(const Part& part, const std::string& metric, const std::vector<std::int64_t>& seeds);
 int finished_runs(const Part& part);
+
+/// The seeds that are over in every one of the parts of which a run is over.
+std::vector<std::int64_t> shared_seeds(const std::vector<const Part*>& parts);
+/// The mean test metric of one part minus that of another, over the seeds that are over in both.
+std::optional<double> mean_difference(const Part& part, const Part& against, const std::string& metric);
 
 /// Seconds of training an epoch took: the median over the run's epochs.
 std::optional<double> seconds_per_epoch(const StudyRun& run);
@@ -60,6 +68,8 @@ std::vector<std::string> modalities_of(const Study& study, std::map<std::string,
 
 /// recall@k and ndcg@k for each k of the study.
 std::vector<std::string> shown_metrics(const Study& study);
+/// The metric of the study, and Recall and NDCG at its K: what differences are tested on.
+std::vector<std::string> tested_metrics(const Study& study);
 /// "recall@20" as people write it: Recall@20.
 std::string metric_title(const std::string& metric);
 
@@ -72,7 +82,7 @@ std::string digits(double value);
 /// 12345 as "12,345".
 std::string grouped(std::int64_t value);
 std::string p_text(double p);
-/// A setting's value: texts without quotes, the rest as JSON.
+/// A setting's value: texts without quotes, an object by model as "mf 0.01, mgcn 0.1", the rest as JSON.
 std::string setting_text(const nlohmann::ordered_json& value);
 /// "a = 1, b = x"; empty for none.
 std::string settings_text(const nlohmann::ordered_json& settings);

@@ -12,7 +12,9 @@ std::string percent(double share) { return fixed(100 * share, 3) + " %"; }
 
 void add_missing_run(std::string& text, const StudyRun& run) {
   text += (text.empty() ? "seed " : ", seed ") + std::to_string(run.seed);
-  if (!run.lines.empty()) {
+  if (!run.failure.empty()) {
+    text += " (failed: " + run.failure + ")";
+  } else if (!run.lines.empty()) {
     text += " (at epoch " + std::to_string(run.lines.back().epoch) + ")";
   } else if (!run.begun) {
     text += " (not begun)";
@@ -27,7 +29,7 @@ TableCell chosen_cell(const Part& part) {
 
 std::ptrdiff_t trials_over(const Part& part) {
   return std::count_if(part.trials.begin(), part.trials.end(),
-                       [](const Trial& trial) { return trial.valid.has_value(); });
+                       [](const Trial& trial) { return trial.valid.has_value() || !trial.failure.empty(); });
 }
 
 /// A table of long form: a part, an epoch, a name and its value.
@@ -76,10 +78,21 @@ Table data_table(const Study& study) {
 }
 
 Table settings_table(const Study& study) {
-  Table table{
-      "settings", "Settings that all runs share.", {words_column("Key", "key"), words_column("Value", "value")}, {}};
+  Table table{"settings",
+              "Settings that all parts share, unless their grid or what they set says otherwise; in bold what differs "
+              "from the default.",
+              {words_column("Key", "key"), words_column("Value", "value"), words_column("Default", "default"),
+               words_column("", "differs")},
+              {}};
+  for (const SharedSetting& s : study.shared) {
+    table.rows.push_back({words_cell(s.key), words_cell(setting_text(s.value)), words_cell(setting_text(s.by_default)),
+                          words_cell(s.differs ? "yes" : "no")});
+    table.rows.back()[0].best = table.rows.back()[1].best = s.differs;
+  }
+  // Earlier programs wrote those that were given alone.
   for (const auto& [key, value] : study.settings.items())
-    table.rows.push_back({words_cell(key), words_cell(setting_text(value))});
+    if (study.shared.empty())
+      table.rows.push_back({words_cell(key), words_cell(setting_text(value)), words_cell(""), words_cell("")});
   return table;
 }
 
@@ -135,9 +148,10 @@ Table search_table(const Study& study) {
       number.best = chosen;
       TableCell settings = words_cell(settings_text(trial.settings));
       settings.best = chosen;
-      table.rows.push_back({words_cell(part.id), words_cell(part.label), words_cell(trial.name), settings, number,
-                            trial.valid ? count_cell(trial.best_epoch) : TableCell{"not over", {""}},
-                            words_cell(chosen ? "yes" : "no")});
+      table.rows.push_back(
+          {words_cell(part.id), words_cell(part.label), words_cell(trial.name), settings, number,
+           trial.valid ? count_cell(trial.best_epoch) : TableCell{trial.failure.empty() ? "not over" : "failed", {""}},
+           words_cell(chosen ? "yes" : "no")});
     }
   }
   return table;
@@ -153,7 +167,9 @@ Table missing_table(const Study& study) {
     table.rows.push_back({words_cell(part.id), words_cell(part.label), words_cell(what), words_cell(missing)});
   };
   for (const Part& part : study.parts) {
-    if (!part.grid.empty() && !part.chosen) {
+    if (!part.grid.empty() && !part.chosen && trials_over(part) == static_cast<std::ptrdiff_t>(part.grid_size())) {
+      add(part, "search", "every trial failed; the first: " + part.trials.front().failure);
+    } else if (!part.grid.empty() && !part.chosen) {
       add(part, "search",
           std::to_string(trials_over(part)) + " of " + std::to_string(part.grid_size()) + " trials are over");
     }

@@ -6,28 +6,17 @@ namespace dream_cli::study_report {
 
 namespace {
 
-using Cells = std::vector<TableCell>;
-
-void append(Cells& row, const Cells& more) { row.insert(row.end(), more.begin(), more.end()); }
-
-/// Name and id of a part; the id is for programs.
-std::vector<TableColumn> part_columns(const std::string& head) {
-  return {words_column("", "part"), words_column(head, "label")};
+void append(std::vector<TableCell>& row, const std::vector<TableCell>& more) {
+  row.insert(row.end(), more.begin(), more.end());
 }
-Cells part_cells(const Part& part) { return {words_cell(part.id), words_cell(part.label)}; }
 
 void add_metric_columns(Table& table, const Study& study) {
   for (const std::string& metric : shown_metrics(study))
     table.columns.push_back(spread_column(metric_title(metric), metric));
 }
 
-void add_metric_cells(Cells& row, const Study& study, const Part& part) {
+void add_metric_cells(std::vector<TableCell>& row, const Study& study, const Part& part) {
   for (const std::string& metric : shown_metrics(study)) row.push_back(spread_cell(test_spread(part, metric)));
-}
-
-std::optional<double> mean_difference(const Part& part, const Part& against, const std::string& metric) {
-  const auto a = test_spread(part, metric), b = test_spread(against, metric);
-  return a && b ? std::optional(a->mean - b->mean) : std::nullopt;
 }
 
 /// Parts with their test metrics, and what each has more than the one it is compared with.
@@ -40,24 +29,41 @@ Table comparison(const Study& study, const std::string& file, const std::string&
                  const std::vector<Compared>& rows) {
   Table table{file, caption, part_columns(head), {}};
   add_metric_columns(table, study);
-  table.columns.push_back(number_column(metric_title(study.metric) + " difference", "difference"));
-  for (const TableColumn& column : significance_columns()) table.columns.push_back(column);
+  for (const std::string& metric : tested_metrics(study)) {
+    const std::string prefix = metric == study.metric ? "" : metric + "_";
+    table.columns.push_back(number_column(metric_title(metric) + " difference", prefix + "difference"));
+    for (const TableColumn& column : significance_columns(prefix)) table.columns.push_back(column);
+  }
   table.columns.push_back(number_column("Runs", "runs"));
   for (const auto& [part, against] : rows) {
-    Cells row = part_cells(*part);
+    std::vector<TableCell> row = part_cells(*part);
     add_metric_cells(row, study, *part);
-    std::optional<Significance> tested;
-    std::optional<double> difference;
-    if (against != nullptr) {
-      difference = mean_difference(*part, *against, study.metric);
-      tested = study.difference(part->id, against->id, study.metric);
+    for (const std::string& metric : tested_metrics(study)) {
+      std::optional<Significance> tested;
+      std::optional<double> difference;
+      if (against != nullptr) {
+        difference = mean_difference(*part, *against, metric);
+        tested = study.difference(part->id, against->id, metric);
+      }
+      row.push_back(signed_cell(difference));
+      append(row, significance_cells(tested));
     }
-    row.push_back(signed_cell(difference));
-    append(row, significance_cells(tested));
     row.push_back(runs_cell(*part));
     table.rows.push_back(std::move(row));
   }
   return table;
+}
+
+/// Sets the model with the largest mean in bold, over the seeds that are over in all models. Rows are the models.
+void mark_best(Table& table, std::size_t column, const std::vector<const Part*>& models, const OfRun& of) {
+  const std::vector<std::int64_t> seeds = shared_seeds(models);
+  std::vector<std::optional<Spread>> means;
+  std::optional<double> largest;
+  for (const Part* model : models) {
+    means.push_back(spread(*model, seeds, of));
+    if (means.back()) largest = std::max(largest.value_or(means.back()->mean), means.back()->mean);
+  }
+  for (std::size_t m = 0; m < models.size(); ++m) table.rows[m][column].best = means[m] && means[m]->mean == largest;
 }
 
 /// A group's parts under DREAM, each compared with it.
@@ -74,7 +80,8 @@ Table against_dream(const Study& study, const std::string& group, const std::str
 
 Table models_table(const Study& study) {
   Table table{"models",
-              "Test metrics of the models, mean \u00b1 sample deviation over the seeds; the best mean in bold. Valid " +
+              "Test metrics of the models, mean \u00b1 sample deviation over the seeds that are over; in bold the best "
+              "mean over the seeds that all of the models have. Valid " +
                   escaped(metric_title(study.metric)) +
                   " is that of the best epoch, by which the epoch and the settings were chosen. Seconds are those of "
                   "training, the median of a run\u2019s epochs.",
@@ -86,7 +93,7 @@ Table models_table(const Study& study) {
   table.columns.push_back(spread_column("Seconds an epoch", "seconds_per_epoch"));
   table.columns.push_back(number_column("Runs", "runs"));
   for (const Part* part : study.group("models")) {
-    Cells row = part_cells(*part);
+    std::vector<TableCell> row = part_cells(*part);
     add_metric_cells(row, study, *part);
     row.push_back(spread_cell(spread(*part, [&](const StudyRun& run) { return value(run.valid, study.metric); })));
     row.push_back(spread_cell(
@@ -97,18 +104,21 @@ Table models_table(const Study& study) {
     row.push_back(runs_cell(*part));
     table.rows.push_back(std::move(row));
   }
-  for (std::size_t c = 2; c < 2 + shown_metrics(study).size(); ++c) table.mark_largest(c);
+  std::size_t column = 2;
+  for (const std::string& metric : shown_metrics(study))
+    mark_best(table, column++, study.group("models"), [&](const StudyRun& run) { return value(run.test, metric); });
   return table;
 }
 
 Table differences_table(const Study& study) {
-  Table table{"differences",
-              "DREAM minus each other model on test, with the 95 % interval of the difference of the users\u2019 means "
-              "and the p of a paired randomisation test over users (metrics averaged over seeds first). p is not "
-              "corrected for the number of comparisons.",
-              {words_column("", "against"), words_column("DREAM against", "label"), words_column("Metric", "metric"),
-               number_column("Difference", "difference"), number_column("Relative, %", "percent")},
-              {}};
+  Table table{
+      "differences",
+      "DREAM minus each other model on test, with the 95 % interval of the difference of the users\u2019 means "
+      "and the p of a paired randomisation test over users (metrics averaged first over the seeds that are over "
+      "for both). p is not corrected for the number of comparisons.",
+      {words_column("", "against"), words_column("DREAM against", "label"), words_column("Metric", "metric"),
+       number_column("Difference", "difference"), number_column("Relative, %", "percent")},
+      {}};
   for (const TableColumn& column : significance_columns()) table.columns.push_back(column);
   table.columns.push_back(number_column("Users", "users"));
   const Part* dream = study.find("dream");
@@ -117,11 +127,11 @@ Table differences_table(const Study& study) {
     if (other == dream) continue;
     for (const std::string& metric : shown_metrics(study)) {
       const auto tested = study.difference(dream->id, other->id, metric);
-      if (!tested && metric != study.metric) continue;
+      if (!tested && metric != study.metric) continue;  // an earlier program tested that one alone
       const auto difference = tested ? std::optional(tested->difference) : mean_difference(*dream, *other, metric);
       if (!difference) continue;
-      const auto base = test_spread(*other, metric);
-      Cells row = part_cells(*other);
+      const auto base = test_spread(*other, metric, shared_seeds({dream, other}));
+      std::vector<TableCell> row = part_cells(*other);
       row.push_back({metric_title(metric), {metric}});
       row.push_back(signed_cell(difference));
       row.push_back(
@@ -148,14 +158,18 @@ Table cold_table(const Study& study) {
       table.columns.push_back(spread_column(metric_title(metric) + ", " + kind.first, kind.first + "_" + metric));
   table.columns.push_back(number_column("Runs", "runs"));
   for (const Part* part : study.group("models")) {
-    Cells row = part_cells(*part);
+    std::vector<TableCell> row = part_cells(*part);
     for (const auto& kind : kinds)
       for (const std::string& metric : metrics)
         row.push_back(spread_cell(spread(*part, [&](const StudyRun& run) { return value(run.*kind.second, metric); })));
     row.push_back(runs_cell(*part));
     table.rows.push_back(std::move(row));
   }
-  for (std::size_t c = 2; c < 2 + 2 * metrics.size(); ++c) table.mark_largest(c);
+  std::size_t column = 2;
+  for (const auto& kind : kinds)
+    for (const std::string& metric : metrics)
+      mark_best(table, column++, study.group("models"),
+                [&](const StudyRun& run) { return value(run.*kind.second, metric); });
   return table;
 }
 
@@ -185,123 +199,6 @@ Table plugin_table(const Study& study) {
       "Test metrics of models without and with behaviour-modal alignment in their loss; the difference is to the same "
       "model without.",
       "Model", rows);
-}
-
-Table misalignment_table(const Study& study) {
-  Table table{"misalignment",
-              "Mean cosine of the two domains\u2019 rows of the same user or item, at the best epoch; mean \u00b1 "
-              "sample deviation over the seeds.",
-              part_columns("Model"),
-              {}};
-  table.columns.push_back(spread_column("Users", "users_cosine"));
-  table.columns.push_back(spread_column("Items", "items_cosine"));
-  table.columns.push_back(number_column("Runs", "runs"));
-  for (const AlignmentPair& pair : alignment_pairs(study)) {
-    for (const Part* part : {pair.without, pair.with}) {
-      if (part == nullptr) continue;
-      Cells row = part_cells(*part);
-      if (part->group == "ablations" && part->label.rfind(pair.label, 0) != 0)
-        row[1] = words_cell(pair.label + ", " + part->label);
-      for (const auto domain : {&Diagnosis::users, &Diagnosis::items})
-        row.push_back(spread_cell(diagnosed(*part, [&](const Diagnosis& found) {
-          const std::optional<Cosines>& cosines = found.*domain;
-          return cosines ? std::optional(cosines->mean) : std::nullopt;
-        })));
-      if (row[2].stored[0].empty() && row[3].stored[0].empty()) continue;
-      row.push_back(runs_cell(*part));
-      table.rows.push_back(std::move(row));
-    }
-  }
-  return table;
-}
-
-Table shares_table(const Study& study) {
-  Table table{"modality_shares",
-              "Share of each modality in the items\u2019 modal representation, at the best epoch; mean \u00b1 sample "
-              "deviation over the seeds. Shares add up to 1; one below zero works against the others.",
-              part_columns("Model"),
-              {}};
-  const std::vector<std::string> modalities = modalities_of(study, &Diagnosis::shares);
-  for (const std::string& name : modalities) table.columns.push_back(spread_column(name, name));
-  table.columns.push_back(number_column("Runs", "runs"));
-  for (const char* group : {"models", "embeddings", "alignment"})
-    for (const Part* part : study.group(group)) {
-      Cells row = part_cells(*part);
-      bool any = false;
-      for (const std::string& name : modalities) {
-        row.push_back(spread_cell(diagnosed(*part, [&](const Diagnosis& found) { return value(found.shares, name); })));
-        any = any || !row.back().stored[0].empty();
-      }
-      row.push_back(runs_cell(*part));
-      if (any) table.rows.push_back(std::move(row));
-    }
-  return table;
-}
-
-Table uniformity_table(const Study& study) {
-  Table table{"alignment_and_uniformity",
-              "Alignment and uniformity of the vectors that rank, at the best epoch; mean \u00b1 sample deviation over "
-              "the seeds. Lower is closer, and more evenly spread.",
-              part_columns("Model"),
-              {}};
-  const std::pair<const char*, std::optional<double> Diagnosis::*> kinds[] = {
-      {"Alignment", &Diagnosis::alignment},
-      {"Uniformity of users", &Diagnosis::user_uniformity},
-      {"Uniformity of items", &Diagnosis::item_uniformity}};
-  const char* const names[] = {"alignment", "user_uniformity", "item_uniformity"};
-  for (std::size_t i = 0; i < 3; ++i) table.columns.push_back(spread_column(kinds[i].first, names[i]));
-  table.columns.push_back(number_column("Runs", "runs"));
-  for (const char* group : {"models", "alignment"}) {
-    for (const Part* part : study.group(group)) {
-      Cells row = part_cells(*part);
-      for (const auto& kind : kinds)
-        row.push_back(spread_cell(diagnosed(*part, [&](const Diagnosis& found) { return found.*kind.second; })));
-      row.push_back(runs_cell(*part));
-      table.rows.push_back(std::move(row));
-    }
-  }
-  return table;
-}
-
-std::vector<AlignmentPair> alignment_pairs(const Study& study) {
-  std::vector<AlignmentPair> pairs;
-  if (const Part* dream = study.find("dream")) {
-    AlignmentPair own{dream->label, nullptr, dream};
-    for (const Part* part : study.group("ablations"))
-      if (part->settings.value("bma", nlohmann::ordered_json()) == "off") own.without = part;
-    pairs.push_back(own);
-  }
-  for (const Part* part : study.group("alignment")) {
-    const Part* without = study.find(part->id.substr(0, part->id.rfind("+bma")));
-    if (without == part) without = nullptr;
-    pairs.push_back({without != nullptr ? without->label : part->label, without, part});
-  }
-  // Two domains, but never trained with alignment.
-  for (const Part* part : study.group("models")) {
-    const bool listed = std::any_of(pairs.begin(), pairs.end(), [&](const AlignmentPair& pair) {
-      return pair.without == part || pair.with == part;
-    });
-    if (!listed && (part_cosines(*part, &Diagnosis::users) || part_cosines(*part, &Diagnosis::items)))
-      pairs.push_back({part->label, part, nullptr});
-  }
-  return pairs;
-}
-
-std::optional<Cosines> part_cosines(const Part& part, std::optional<Cosines> Diagnosis::*domain) {
-  std::optional<Cosines> sum;
-  double runs = 0;
-  for (const EpochLine* line : diagnosed_lines(part)) {
-    const std::optional<Cosines>& found = (*line->diagnosis).*domain;
-    if (!found || (sum && sum->histogram.size() != found->histogram.size())) continue;
-    runs += 1;
-    if (!sum) {
-      sum = found;
-      continue;
-    }
-    sum->mean += (found->mean - sum->mean) / runs;
-    for (std::size_t b = 0; b < found->histogram.size(); ++b) sum->histogram[b] += found->histogram[b];
-  }
-  return sum;
 }
 
 }  // namespace dream_cli::study_report

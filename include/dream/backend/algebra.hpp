@@ -102,9 +102,7 @@ double dot(Context<Cpu>& context, MatrixView<const T> x, MatrixView<const T> y) 
     double sum = 0;
     for (index_t i = static_cast<index_t>(begin); i < end; ++i) {
       const T *a = x.row(i), *b = y.row(i);
-      double row = 0;
-      for (index_t j = 0; j < x.cols; ++j) row += static_cast<double>(a[j]) * static_cast<double>(b[j]);
-      sum += row;
+      sum += cpu::product_of_rows(a, b, x.cols);
     }
     return sum;
   });
@@ -121,42 +119,49 @@ bool all_finite(Context<Cpu>&, MatrixView<const T> x) {
   return true;
 }
 
+namespace cpu {
+
+/// 1 / |row|, 0 for a zero row and for one with a value that is not finite; at most the largest number.
+template <class T>
+inline T inverse_row_norm(const T* row, index_t cols) {
+  // Squares below this lose digits.
+  constexpr double least = std::numeric_limits<double>::min() / std::numeric_limits<double>::epsilon();
+  const double sum = product_of_rows(row, row, cols);
+  double found = 1 / std::sqrt(sum);
+  if (!(sum >= least && std::isfinite(sum))) [[unlikely]] {
+    const RowNorm<T> norm = row_norm(row, cols);
+    found = norm.scale > 0 ? norm.scale / static_cast<double>(norm.largest) : 0.0;
+  }
+  return static_cast<T>(std::min(found, static_cast<double>(std::numeric_limits<T>::max())));
+}
+
+}  // namespace cpu
+
 /// inverse[i] = 1 / |row i of x|, 0 for a zero row and for one with a value that is not finite; at most the largest
 /// number, for rows too short for their inverse.
 template <class T>
 void inverse_row_norms(Context<Cpu>& context, MatrixView<const T> x, VectorView<T> inverse) {
   DREAM_EXPECT(inverse.size == x.rows, "inverse_row_norms: ", inverse.size, " places for ", x.rows, " rows");
-  // Squares below this lose digits.
-  constexpr double least = std::numeric_limits<double>::min() / std::numeric_limits<double>::epsilon();
   context.parallel_blocks(x.rows, 256, [&](std::int64_t begin, std::int64_t end) {
-    for (index_t i = static_cast<index_t>(begin); i < end; ++i) {
-      const T* row = x.row(i);
-      double sum = 0;
-      for (index_t j = 0; j < x.cols; ++j) sum += static_cast<double>(row[j]) * static_cast<double>(row[j]);
-      double found = 1 / std::sqrt(sum);
-      if (!(sum >= least && std::isfinite(sum))) [[unlikely]] {
-        const cpu::RowNorm<T> norm = cpu::row_norm(row, x.cols);
-        found = norm.scale > 0 ? norm.scale / static_cast<double>(norm.largest) : 0.0;
-      }
-      inverse[i] = static_cast<T>(std::min(found, static_cast<double>(std::numeric_limits<T>::max())));
-    }
+    for (index_t i = static_cast<index_t>(begin); i < end; ++i) inverse[i] = cpu::inverse_row_norm(x.row(i), x.cols);
   });
 }
 
 /// y = x with every row divided by its norm; zero rows stay zero. `inverse` receives the inverse norms.
 template <class T>
 void normalise_rows(Context<Cpu>& context, MatrixView<const T> x, MatrixView<T> y, VectorView<T> inverse) {
-  inverse_row_norms(context, x, inverse);
+  DREAM_EXPECT(inverse.size == x.rows && y.rows == x.rows && y.cols == x.cols, "normalise_rows: X is ", shape(x),
+               ", Y is ", shape(y), ", ", inverse.size, " places");
   context.parallel_blocks(x.rows, 256, [&](std::int64_t begin, std::int64_t end) {
     for (index_t i = static_cast<index_t>(begin); i < end; ++i) {
-      const T v = inverse[i];
+      const T* from = x.row(i);
+      const T v = inverse[i] = cpu::inverse_row_norm(from, x.cols);
       if (v == T{0} || (v >= std::numeric_limits<T>::min() && v < std::numeric_limits<T>::max())) [[likely]] {
-        const T* from = x.row(i);
         T* to = y.row(i);
         for (index_t j = 0; j < x.cols; ++j) to[j] = from[j] * v;
       } else {  // the inverse has too few digits, or is beyond the range
-        const cpu::RowNorm<T> norm = cpu::row_norm(x.row(i), x.cols);
-        for (index_t j = 0; j < x.cols; ++j) y(i, j) = norm.unit(x(i, j));
+        const cpu::RowNorm<T> norm = cpu::row_norm(from, x.cols);
+        for (index_t j = 0; j < x.cols; ++j) y(i, j) = norm.unit(from[j]);
       }
     }
   });
@@ -170,8 +175,7 @@ void normalise_rows_backward(Context<Cpu>& context, T alpha, MatrixView<const T>
     for (index_t i = static_cast<index_t>(begin); i < end; ++i) {
       const T *yi = y.row(i), *di = dy.row(i);
       T* out = dx.row(i);
-      T along = 0;
-      for (index_t j = 0; j < y.cols; ++j) along += yi[j] * di[j];
+      const T along = static_cast<T>(cpu::product_of_rows(yi, di, y.cols));
       constexpr T most = std::numeric_limits<T>::max();
       const T factor = std::clamp(alpha * inverse[i], -most, most);  // infinite, it would turn zeros into NaN
       for (index_t j = 0; j < y.cols; ++j) {

@@ -57,15 +57,7 @@ std::vector<T> inverse_norms(Context<Cpu>& context, MatrixView<const T> x) {
   std::vector<T> inverse(static_cast<std::size_t>(x.rows));
   context.parallel_blocks(x.rows, 64, [&](std::int64_t begin, std::int64_t end) {
     for (index_t i = static_cast<index_t>(begin); i < end; ++i) {
-      // Eight partial sums: in order, yet without waiting for one addition after the other.
-      double part[8] = {};
-      const T* row = x.row(i);
-      index_t j = 0;
-      for (; j + 8 <= x.cols; j += 8)
-        for (index_t l = 0; l < 8; ++l) part[l] += static_cast<double>(row[j + l]) * static_cast<double>(row[j + l]);
-      for (; j < x.cols; ++j) part[0] += static_cast<double>(row[j]) * static_cast<double>(row[j]);
-      double sum = 0;
-      for (double p : part) sum += p;
+      const double sum = cpu::product_of_rows(x.row(i), x.row(i), x.cols);
       expect_finite_row(std::isfinite(sum), i, "nearest neighbours");
       inverse[static_cast<std::size_t>(i)] = sum > 0 ? static_cast<T>(1.0 / std::sqrt(sum)) : T{0};
     }

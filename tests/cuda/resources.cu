@@ -1,6 +1,6 @@
-// The kernels whose registers, shared memory, spills and stack frames a test watches: a line each. resources.py compiles
-// this file with DREAM_REAL=float and DREAM_REAL=double and compares what the compiler says with resources.tsv. To
-// rewrite that:
+// The kernels whose registers, shared memory, spills and stack frames a test watches: a line each. resources.py
+// compiles this file with DREAM_REAL=float and DREAM_REAL=double and compares what the compiler says with
+// resources.tsv. To rewrite that:
 //   cmake --build build/release --target dream_resource_table
 #include <cstddef>
 #include <type_traits>

@@ -46,6 +46,7 @@ template <template <class, class> class Model, class Options>
 void compare_runs(const std::string& name, ModelDataOptions data_options, Options options) {
   options.embedding_size = 16;
   if constexpr (requires { options.batch_size; }) options.batch_size = 48;
+  if constexpr (requires { options.s3_target_norm; }) options.s3_target_norm = TargetNorm::exact;  // quicker to emulate
   Context<Cpu> host(1);
   Context<Emulated> device;
   for (const std::size_t pairs : {192, 200}) {

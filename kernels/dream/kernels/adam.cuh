@@ -10,8 +10,8 @@
 //
 // Factored: 2 k operations a float with k factors; for k = 64, 5.3 a byte, a third of what an H100 does in fp32 while
 // its memory moves a byte. So the tile needs a good half of the peak rate at most, and memory is the bound. A block has
-// 64 x 64 of the matrix (64 x 32 in double), a thread 4 rows x a pack of columns, its operands pass through shared memory 16 factors at a
-// time. Sums run over the factors in ascending order wherever an element stands.
+// 64 x 64 of the matrix (64 x 32 in double), a thread 4 rows x a pack of columns, its operands pass through shared
+// memory 16 factors at a time. Sums run over the factors in ascending order wherever an element stands.
 #pragma once
 
 #include <cmath>

@@ -83,6 +83,8 @@ std::vector<Key> make_keys() {
                       "a list of numbers >= 0", FIELD(model.modality_weight_values),
                       [](const auto& v) { return std::all_of(v.begin(), v.end(), [](double x) { return x >= 0; }); }));
   // The losses.
+  k.push_back(number("modal_weight", "weight of the modal line beside the behaviour line in the fused representations",
+                     FIELD(model.modal_weight), {0, 1e6, true}));
   k.push_back(number("temperature", "tau of InfoNCE", FIELD(model.alignment.temperature), {0, 1e6, true}));
   k.push_back(number("inter_weight", "weight of the alignment between the lines; 0 switches it off",
                      FIELD(model.alignment.inter_weight), weight));

@@ -299,7 +299,8 @@ def dream(config, interactions, raw, parameters, users, positives, negatives):
         e_m_items = weighted_sum(a, torch.stack(p_items, dim=1), h_items)
         e_m_users = weighted_sum(a, torch.stack(p_users, dim=1), h_users)
 
-    e_users, e_items = e_b_users + e_m_users, e_b_items + e_m_items
+    beta = config["modal_weight"] if config["behaviour_line"] else 1.0
+    e_users, e_items = e_b_users + beta * e_m_users, e_b_items + beta * e_m_items
     u, p, j = e_users[users], e_items[positives], e_items[negatives]
     out["bpr"] = bpr(u, p, j)
     out["reg"] = l_reg(u, p, j, config["train_batch_size"])

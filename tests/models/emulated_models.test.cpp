@@ -84,6 +84,7 @@ TEST_CASE(
          o.modality_weights = ModalityWeights::given;
          o.modality_weight_values = {0.9, 0.1};
        }},
+      {"a light modal line", [](DreamOptions& o) { o.modal_weight = 0.3; }},
   });
 }
 

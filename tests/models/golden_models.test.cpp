@@ -47,6 +47,7 @@ DreamOptions dream_options(const nlohmann::json& c) {
       c.at("modality_weights"),
       {{"equal", ModalityWeights::equal}, {"given", ModalityWeights::given}, {"learned", ModalityWeights::learned}});
   o.modality_weight_values = c.at("modality_weight_values").get<std::vector<double>>();
+  o.modal_weight = c.at("modal_weight");
   o.alignment.temperature = c.at("temperature");
   o.alignment.inter_weight = c.at("inter_weight");
   o.alignment.inter_directions =

@@ -36,6 +36,7 @@ struct DreamOptions {
   SimilarityForm s3_form = SimilarityForm::cosine;
   bool s3_root = false;
   TargetNorm s3_target_norm = TargetNorm::sampled;
+  double modal_weight = 1;  ///< beta of the fusion E = E_B + beta E_M
   double reg_weight = 0.1;
   index_t batch_size = 2048;  ///< the configured one, which L_reg divides by
 
@@ -58,10 +59,13 @@ class Dream {
         embeddings_(parameters_,
                     options.modal_line ? std::span(data.modalities) : std::span<const ModalityData<T, B>>{},
                     options.embedding_size, options.train_features),
+        fusion_({T{1}, static_cast<T>(options.modal_weight)}),
         alignment_(options.alignment),
         regulariser_(RegulariserForm::squares, options.batch_size) {
     DREAM_EXPECT(options.embedding_size > 0, "embedding_size must be positive, not ", options.embedding_size);
     DREAM_EXPECT(options.behaviour_line || options.modal_line, "behaviour_line and modal_line cannot both be off");
+    DREAM_EXPECT(options.modal_weight > 0, "modal_weight must be positive, not ", options.modal_weight,
+                 "; to leave the modal line out, switch it off");
     DREAM_EXPECT(!options.modal_line || !data.modalities.empty(),
                  "the modal line needs at least one modality and the data has none; set modal_line to false");
     if (options.modal_line) {
@@ -94,7 +98,7 @@ class Dream {
   Losses losses(Tape<T, B>& tape, const Batch& batch) {
     const auto [behaviour, modal] = encode(tape, batch.users, batch.items, {batch.size(), batch.size()});
 
-    // 5. Fusion: e = e_B + e_M, ranked by the dot product.
+    // 5. Fusion: e = e_B + beta e_M, ranked by the dot product.
     const Var users = fuse(tape, behaviour.users, modal.users);
     const Var positives = fuse(tape, behaviour.positives, modal.positives);
     const Var negatives = fuse(tape, behaviour.negatives, modal.negatives);
@@ -248,12 +252,12 @@ class Dream {
     line.negatives = rows[1];
   }
 
-  /// E = E_B + E_M, or the line that is on.
+  /// E = E_B + beta E_M, or the line that is on.
   Var fuse(Tape<T, B>& tape, Var behaviour, Var modal) {
     if (!behaviour.valid()) return modal;
     if (!modal.valid()) return behaviour;
     const std::array<Var, 2> both{behaviour, modal};
-    return tape.apply_to_all(sum_.plain(2), std::span<const Var>(both));
+    return tape.apply_to_all(fusion_, std::span<const Var>(both));
   }
 
   /// Intra-alignment in the reading `modalities`: every two of them, for the same items and users.
@@ -297,6 +301,7 @@ class Dream {
   ModalEmbeddings<T, B> embeddings_;
   std::vector<std::unique_ptr<ModalLine>> lines_;
   std::optional<ModalFusion<T, B>> fuse_users_, fuse_positives_, fuse_negatives_;
+  WeightedSum<T, B> fusion_;
   BprLoss<T, B> bpr_;
   BehaviourModalAlignment<T, B> alignment_;
   std::vector<std::unique_ptr<InfoNce<T, B>>> between_modalities_;

@@ -85,7 +85,7 @@ std::vector<std::string> named_parts(const std::vector<std::string>& groups, con
 
 nlohmann::ordered_json default_grids() {
   return nlohmann::ordered_json::parse(R"({
-    "dream": {"reg_weight": [0.05, 0.1]},
+    "dream": {"modal_weight": [0.33, 1], "user_graph": ["none", "cooccurrence"], "reg_weight": [0.001, 0.1]},
     "mf": {"reg_weight": [0.01, 0.1, 1, 2]},
     "lightgcn": {"n_ui_layers": [2, 3], "reg_weight": [0.0001, 0.001, 0.01]},
     "vbpr": {"reg_weight": [0.01, 0.1, 1, 2]},

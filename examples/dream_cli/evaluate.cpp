@@ -28,22 +28,14 @@ int evaluate(const EvaluateArguments& arguments) {
   dream::Context<dream::Cpu> context(arguments.threads);
   const StoredRun run = read_stored_run(arguments.checkpoint);
   const dream::Dataset data = read_data_of(run, arguments.data);
-  const bool test = arguments.split == "test";
-  const dream::Pairs& pairs = data.pairs(test ? dream::Split::test : dream::Split::valid);
-  DREAM_EXPECT(pairs.size() > 0, arguments.data, ": has no ", arguments.split, " interactions");
-  const auto train = dream::interaction_matrix<float>(context, data.train, data.user_count(), data.item_count());
-  const auto masked = seen_items(
-      context, data, test && run.settings.fit.mask_valid_in_test ? dream::Split::valid : dream::Split::train);
-  const auto held_out = dream::interaction_matrix<float>(context, pairs, data.user_count(), data.item_count());
-  dream::EvaluationOptions options;
-  options.top_k = run.settings.fit.top_k;
-  const EvaluationRun evaluation{context, run, train, masked, held_out, options};
+  const dream::Split split = arguments.split == "test" ? dream::Split::test : dream::Split::valid;
+  DREAM_EXPECT(data.pairs(split).size() > 0, arguments.data, ": has no ", arguments.split, " interactions");
+  const StoredRanking ranking = ranking_of(context, run, data, split);
+  const EvaluationRun evaluation{context, run, ranking.train, ranking.masked, ranking.held_out, ranking.options};
   const std::string backend = usable_backend(arguments.backend);
-  const dream::Evaluation result = backend == "cuda" ? evaluate_on_cuda(evaluation)
-                                   : backend == "emulated"
-                                       ? evaluate_on_emulated(context.threads(), evaluation)
-                                       : dream::evaluate<float>(context, run.users.view(), run.items.view(),
-                                                                train.view(), masked.view(), held_out.view(), options);
+  const dream::Evaluation result = backend == "cuda"       ? evaluate_on_cuda(evaluation)
+                                   : backend == "emulated" ? evaluate_on_emulated(context.threads(), evaluation)
+                                                           : ranking.evaluate(context, run);
 
   if (arguments.json) {
     nlohmann::ordered_json json;

@@ -48,7 +48,7 @@ class RunFolder {
   template <class Model>
   bool save_when_due(dream::Trainer<Model>& trainer, const dream::CheckpointOrigin& origin,
                      const dream::Dataset& data) {
-    if (std::chrono::steady_clock::now() - saved_at_ < 10 * save_took_) return false;
+    if (std::chrono::steady_clock::now() - saved_at_ < 30 * save_took_) return false;
     save(trainer, origin, data);
     return true;
   }

@@ -35,4 +35,18 @@ dream::Csr<float, dream::Cpu> seen_items(dream::Context<dream::Cpu>& context, co
   return dream::interaction_matrix<float>(context, seen, data.user_count(), data.item_count());
 }
 
+StoredRanking ranking_of(dream::Context<dream::Cpu>& context, const StoredRun& run, const dream::Dataset& data,
+                         dream::Split split) {
+  const auto matrix = [&](const dream::Pairs& pairs) {
+    return dream::interaction_matrix<float>(context, pairs, data.user_count(), data.item_count());
+  };
+  const bool with_valid = split == dream::Split::test && run.settings.fit.mask_valid_in_test;
+  StoredRanking ranking{matrix(data.train),
+                        seen_items(context, data, with_valid ? dream::Split::valid : dream::Split::train),
+                        matrix(data.pairs(split)),
+                        {}};
+  ranking.options.top_k = run.settings.fit.top_k;
+  return ranking;
+}
+
 }  // namespace dream_cli

@@ -3,6 +3,7 @@
 
 #include <dream/backend/matrix.hpp>
 #include <dream/data/dataset.hpp>
+#include <dream/eval/ranking.hpp>
 #include <dream/train/checkpoint.hpp>
 #include <string>
 
@@ -25,5 +26,18 @@ dream::Dataset read_data_of(const StoredRun& run, const std::string& path);
 /// The interactions of train and the splits after it up to `last`, as the mask of a ranking.
 dream::Csr<float, dream::Cpu> seen_items(dream::Context<dream::Cpu>& context, const dream::Dataset& data,
                                          dream::Split last);
+
+/// What ranking a split with a run's vectors takes, as its settings have it.
+struct StoredRanking {
+  dream::Csr<float, dream::Cpu> train, masked, held_out;
+  dream::EvaluationOptions options;
+
+  dream::Evaluation evaluate(dream::Context<dream::Cpu>& context, const StoredRun& run) const {
+    return dream::evaluate<float>(context, run.users.view(), run.items.view(), train.view(), masked.view(),
+                                  held_out.view(), options);
+  }
+};
+StoredRanking ranking_of(dream::Context<dream::Cpu>& context, const StoredRun& run, const dream::Dataset& data,
+                         dream::Split split);
 
 }  // namespace dream_cli

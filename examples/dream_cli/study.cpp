@@ -43,8 +43,10 @@ class StudyTraining {
     for (const StudyPart& part : plan_.asked) {
       if (!search(part.model)) return false;
       const auto chosen = choice_of(plan_, part.model);
-      for (const std::uint64_t seed : plan_.asked_seeds)
-        if (chosen && !train(plan_.run_settings(part, *chosen, seed), plan_.run_folder(part, seed), true)) return false;
+      for (const std::uint64_t seed : plan_.asked_seeds) {
+        if (!chosen || is_trial(part, seed)) continue;
+        if (!train(plan_.run_settings(part, *chosen, seed), plan_.run_folder(part, seed), true)) return false;
+      }
     }
     return true;
   }
@@ -70,6 +72,17 @@ class StudyTraining {
       problems_.push_back("every trial of the search of " + model + " failed (" +
                           trial_failure(plan_.trial_folder(model, 0)) + "), so " + model + " is left out");
     write_study(plan_);
+    return true;
+  }
+
+  /// The search has trained its winner with the first seed already: that trial becomes the run.
+  bool is_trial(const StudyPart& part, std::uint64_t seed) {
+    const auto trial = chosen_trial(plan_, part.model);
+    const std::string folder = plan_.run_folder(part, seed);
+    if (!trial || !part.changes.empty() || seed != plan_.common.fit.seed || dream::file_exists(folder)) return false;
+    progress_.begin(folder);
+    run_from_trial(plan_.trial_folder(part.model, *trial), folder, plan_.data_folder, threads_);
+    progress_.end(folder);
     return true;
   }
 

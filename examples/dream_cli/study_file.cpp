@@ -252,11 +252,11 @@ void write_plan(const StudyPlan& plan) {
   write_json(plan.out + "/plan.json", json);
 }
 
-std::optional<Assignment> choice_of(const StudyPlan& plan, const std::string& model) {
+std::optional<std::int64_t> chosen_trial(const StudyPlan& plan, const std::string& model) {
   const SearchSpace& space = plan.spaces.at(model);
-  if (space.dimensions.empty()) return Assignment{};
+  if (space.dimensions.empty()) return std::nullopt;
   const std::string& metric = plan.common.fit.valid_metric;
-  std::optional<Assignment> chosen;
+  std::optional<std::int64_t> chosen;
   double best = 0;
   for (std::int64_t t = 0; t < space.size(); ++t) {
     const std::string folder = plan.trial_folder(model, t);
@@ -268,9 +268,17 @@ std::optional<Assignment> choice_of(const StudyPlan& plan, const std::string& mo
     const double value = result["valid"][metric].get<double>();
     if (chosen && value <= best) continue;
     best = value;
-    chosen = space.at(t);
+    chosen = t;
   }
   return chosen;
+}
+
+std::optional<Assignment> choice_of(const StudyPlan& plan, const std::string& model) {
+  const SearchSpace& space = plan.spaces.at(model);
+  if (space.dimensions.empty()) return Assignment{};
+  const auto chosen = chosen_trial(plan, model);
+  if (!chosen) return std::nullopt;
+  return space.at(*chosen);
 }
 
 void write_study(const StudyPlan& plan) {

@@ -40,7 +40,9 @@ StudyPlan make_plan(const StudyArguments& arguments);
 
 void write_plan(const StudyPlan& plan);
 
-/// The combination with the best valid metric; none while a trial is not over or where all failed.
+/// The trial with the best valid metric, from 0; none while a trial is not over, where all failed, or without a search.
+std::optional<std::int64_t> chosen_trial(const StudyPlan& plan, const std::string& model);
+/// Its combination; that of a model without a search is empty.
 std::optional<Assignment> choice_of(const StudyPlan& plan, const std::string& model);
 
 /// Writes study.json, which the report reads.

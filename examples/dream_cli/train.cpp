@@ -130,6 +130,13 @@ std::string diagnostics_text(const dream::Diagnostics& found) {
                             {"uniformity of items", metric_text(found.item_uniformity)}});
 }
 
+void put_test(nlohmann::ordered_json& result, const dream::Evaluation& test) {
+  result["test"] = table_json(test.all);
+  result["test_warm"] = table_json(test.warm);
+  result["test_cold"] = table_json(test.cold);
+  result["test_users"] = {{"all", test.all.users}, {"warm", test.warm.users}, {"cold", test.cold.users}};
+}
+
 std::string result_text(const dream::Evaluation& test) {
   std::vector<Row> rows{{"test", "all items", "warm items", "cold items"}};
   for (const auto& [name, value] : test.all.values) {

@@ -70,6 +70,8 @@ nlohmann::ordered_json metrics_json(const std::vector<std::pair<std::string, dou
 nlohmann::ordered_json table_json(const dream::MetricTable& table);
 nlohmann::ordered_json epoch_json(const dream::EpochReport& report);
 nlohmann::ordered_json diagnostics_json(const dream::Diagnostics& found);
+/// Puts test metrics into the result of a run.
+void put_test(nlohmann::ordered_json& result, const dream::Evaluation& test);
 /// The test metrics as a table, for all, warm and cold items.
 std::string result_text(const dream::Evaluation& test);
 
@@ -169,15 +171,8 @@ int run(dream::Context<B>& context, Model& model, const dream::ModelData<float, 
   }
   const bool score_test = training.score_test && data.test.size() > 0;
   dream::Evaluation test;
-  if (score_test) {
-    test = trainer.evaluate_vectors(users, items, dream::Split::test);
-    result["test"] = table_json(test.all);
-    result["test_warm"] = table_json(test.warm);
-    result["test_cold"] = table_json(test.cold);
-    result["test_users"] = {{"all", test.all.users}, {"warm", test.warm.users}, {"cold", test.cold.users}};
-  } else if (training.score_test) {
-    result["test"] = nlohmann::ordered_json::object();
-  }
+  if (score_test) test = trainer.evaluate_vectors(users, items, dream::Split::test);
+  if (training.score_test) put_test(result, test);
   folder.finish(result, origin, best_epoch, users, items, data);
   if (!training.says_outcome) return Exit::success;
   std::printf("%s: best epoch %d of %d\n", settings.model_name.c_str(), best_epoch, state.epoch);

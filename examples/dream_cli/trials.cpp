@@ -4,6 +4,8 @@
 
 #include <dream/core/file.hpp>
 
+#include "stored_run.hpp"
+
 namespace dream_cli {
 
 namespace {
@@ -79,6 +81,31 @@ int run_trial(const Settings& settings, const std::string& data_folder, const st
   std::error_code ignored;
   std::filesystem::remove(run.checkpoint(), ignored);
   return trial_failure(folder).empty() ? Exit::success : Exit::failure;
+}
+
+dream::Evaluation test_of(const std::string& folder, const std::string& data_folder, int threads) {
+  dream::Context<dream::Cpu> context(threads);
+  const StoredRun run = read_stored_run(folder + "/best.safetensors");
+  const dream::Dataset data = read_data_of(run, data_folder);
+  if (data.test.size() == 0) return {};
+  return ranking_of(context, run, data, dream::Split::test).evaluate(context, run);
+}
+
+void run_from_trial(const std::string& trial, const std::string& folder, const std::string& data_folder, int threads) {
+  namespace fs = std::filesystem;
+  nlohmann::ordered_json result = finished_result(trial);
+  put_test(result, test_of(trial, data_folder, threads));
+  const std::string unfinished = folder + ".partial";
+  try {
+    fs::remove_all(unfinished);
+    fs::create_directories(fs::path(folder).parent_path());
+    fs::copy(trial, unfinished);
+    fs::remove(unfinished + "/trial.json");
+    write_json(unfinished + "/result.json", result);
+    fs::rename(unfinished, folder);
+  } catch (const fs::filesystem_error& error) {
+    dream::fail(folder, ": cannot be made of ", trial, ": ", error.what());
+  }
 }
 
 double trained_seconds(const std::string& folder) {

@@ -33,6 +33,13 @@ void expect_trained_with(const Settings& settings, const std::string& folder);
 int run_trial(const Settings& settings, const std::string& data_folder, const std::string& folder,
               const TrainingChoice& choice, Signals& signals);
 
+/// Test metrics of the best vectors of a run that is over; tables of no users where the data have no test interactions.
+dream::Evaluation test_of(const std::string& folder, const std::string& data_folder, int threads);
+
+/// Makes a finished trial the run that `folder` is to hold, as if it had been trained there: its files, and test scored
+/// with its best vectors. The folder appears whole or not at all.
+void run_from_trial(const std::string& trial, const std::string& folder, const std::string& data_folder, int threads);
+
 /// Seconds of training and evaluation that a run has written down.
 double trained_seconds(const std::string& folder);
 

@@ -89,23 +89,6 @@ Trials go_on(SearchSpace& space, const TuneArguments& arguments, const std::stri
   return trials_of(space, drawn, count, arguments.draw_seed);
 }
 
-/// Test metrics of the winner's best vectors: the one time that the test split is looked at.
-nlohmann::ordered_json test_of(const std::string& folder, const std::string& data_folder, int threads) {
-  dream::Context<dream::Cpu> context(threads);
-  const StoredRun run = read_stored_run(folder + "/best.safetensors");
-  const dream::Dataset data = read_data_of(run, data_folder);
-  if (data.test.size() == 0) return nlohmann::ordered_json::object();
-  const auto train = dream::interaction_matrix<float>(context, data.train, data.user_count(), data.item_count());
-  const auto masked =
-      seen_items(context, data, run.settings.fit.mask_valid_in_test ? dream::Split::valid : dream::Split::train);
-  const auto held_out = dream::interaction_matrix<float>(context, data.test, data.user_count(), data.item_count());
-  dream::EvaluationOptions options;
-  options.top_k = run.settings.fit.top_k;
-  return table_json(dream::evaluate<float>(context, run.users.view(), run.items.view(), train.view(), masked.view(),
-                                           held_out.view(), options)
-                        .all);
-}
-
 /// A trial that is over: its valid metric, or none where training failed.
 struct TrialOutcome {
   std::string name;
@@ -158,7 +141,8 @@ nlohmann::ordered_json result_of(const SearchSpace& space, const TuneArguments& 
   result["winner"] = winner.name;
   result["settings"] = assignment_json(winner.values);
   result["valid"] = finished_result(folder)["valid"];
-  result["test"] = test_of(folder, arguments.data, arguments.threads);
+  // The one time that the test split is looked at.
+  result["test"] = table_json(test_of(folder, arguments.data, arguments.threads).all);
   write_json(path, result);
   return result;
 }

@@ -31,6 +31,7 @@ TEST_CASE("A study searches, trains every seed, tests differences and writes its
   CHECK(outcome.err.find("run 28 of 28: vbpr+bma, seed 1000") != std::string::npos);
   double best = -1;
   json chosen;
+  std::string winner;
   for (int t = 1; t <= 2; ++t) {
     const std::string folder = "s/search/lightgcn/trial-" + std::to_string(t);
     const json result = file(place, folder + "/result.json");
@@ -38,6 +39,7 @@ TEST_CASE("A study searches, trains every seed, tests differences and writes its
     if (result.at("valid").at("recall@20").get<double>() > best) {
       best = result.at("valid").at("recall@20").get<double>();
       chosen = file(place, folder + "/trial.json");
+      winner = folder;
     }
   }
   const json stored = file(place, "s/study.json");
@@ -84,6 +86,16 @@ TEST_CASE("A study searches, trains every seed, tests differences and writes its
   // DREAM's alignment taken out is what its own is drawn beside.
   CHECK(place.read("s/tables/misalignment.tsv").find("no-alignment\tDREAM, without") != std::string::npos);
   CHECK(file(place, "s/runs/no-alignment/seed-999/config.json").at("bma") == "off");
+
+  // The search has trained its winner with the first seed: the run is that trial, and what training anew would give.
+  const std::string run = "s/runs/lightgcn/seed-999";
+  CHECK(place.read(run + "/metrics.jsonl") == place.read(winner + "/metrics.jsonl"));
+  CHECK_FALSE(place.has(run + "/trial.json"));
+  REQUIRE(place
+              .run("train --data data --out anew --model lightgcn --set reg_weight=" + chosen.at("reg_weight").dump() +
+                   small)
+              .code == 0);
+  CHECK(file(place, "anew/result.json") == file(place, run + "/result.json"));
 
   // A second time nothing is trained.
   const auto written = std::filesystem::last_write_time(place / "s/runs/dream/seed-999/result.json");

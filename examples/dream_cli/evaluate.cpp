@@ -3,8 +3,6 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include <dream/graph/bipartite.hpp>
-
 #include "backends.hpp"
 #include "commands.hpp"
 #include "stored_run.hpp"

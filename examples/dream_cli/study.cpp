@@ -44,7 +44,7 @@ class StudyTraining {
       if (!search(part.model)) return false;
       const auto chosen = choice_of(plan_, part.model);
       for (const std::uint64_t seed : plan_.asked_seeds) {
-        if (!chosen || is_trial(part, seed)) continue;
+        if (!chosen || takes_trial(part, seed)) continue;
         if (!train(plan_.run_settings(part, *chosen, seed), plan_.run_folder(part, seed), true)) return false;
       }
     }
@@ -75,8 +75,8 @@ class StudyTraining {
     return true;
   }
 
-  /// The search has trained its winner with the first seed already: that trial becomes the run.
-  bool is_trial(const StudyPart& part, std::uint64_t seed) {
+  /// Whether the search has trained this run already, its winner with the first seed: then that trial becomes the run.
+  bool takes_trial(const StudyPart& part, std::uint64_t seed) {
     const auto trial = chosen_trial(plan_, part.model);
     const std::string folder = plan_.run_folder(part, seed);
     if (!trial || !part.changes.empty() || seed != plan_.common.fit.seed || dream::file_exists(folder)) return false;

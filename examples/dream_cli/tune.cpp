@@ -5,14 +5,12 @@
 #include <dream/core/file.hpp>
 #include <dream/data/fingerprint.hpp>
 #include <dream/data/read_dataset.hpp>
-#include <dream/graph/bipartite.hpp>
 
 #include "backends.hpp"
 #include "commands.hpp"
 #include "models.hpp"
 #include "out_folder.hpp"
 #include "search_space.hpp"
-#include "stored_run.hpp"
 #include "table.hpp"
 #include "trials.hpp"
 

@@ -21,8 +21,8 @@ std::vector<Key> make_keys() {
   const auto words = []<class E>(std::initializer_list<std::pair<std::string, E>> list) {
     return std::vector<std::pair<std::string, E>>(list);
   };
+  using dream::Directions, dream::Intra, dream::SimilarityForm;
   using dream::FeatureNormalisation, dream::FeatureStorage, dream::Gate, dream::ItemGraph, dream::UserGraph;
-  using dream::ModalityWeights, dream::Directions, dream::Intra, dream::SimilarityForm;
 
   // The model.
   std::vector<std::pair<std::string, std::string>> models;
@@ -74,8 +74,12 @@ std::vector<Key> make_keys() {
       words({std::pair{std::string("exact"), dream::KnnMethod::exact},
              {"approximate", dream::KnnMethod::approximate},
              {"auto", dream::KnnMethod::automatic}})));
-  k.push_back(choice("modality_weights", "weights of the modalities in the sum", FIELD(model.modality_weights),
-                     words({std::pair{std::string("equal"), ModalityWeights::equal},
+  k.push_back(choice("modality_weights",
+                     "weights of the modalities in the sum: own, as the model has them (dream equal ones, freedom 0.9 "
+                     "for a text and 0.1 shared by the others), or equal, given or, in dream, learned",
+                     FIELD(modality_weights),
+                     words({std::pair{std::string("own"), ModalityWeights::own},
+                            {"equal", ModalityWeights::equal},
                             {"given", ModalityWeights::given},
                             {"learned", ModalityWeights::learned}})));
   k.push_back(
@@ -172,7 +176,7 @@ std::vector<Key> make_keys() {
                  s.fit.valid_metric = metric.substr(0, at) + "@" + std::to_string(k_value);
                  return "";
                }});
-  k.push_back(flag("diagnostics", "forgetting, misalignment, alignment and uniformity beside every evaluation on valid",
+  k.push_back(flag("diagnostics", "forgetting, misalignment, alignment and uniformity every eval_step epochs",
                    FIELD(diagnostics)));
   k.push_back(flag("mask_valid_in_test", "leave a user's valid items out of the test ranking too",
                    FIELD(fit.mask_valid_in_test)));

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <dream/models/any_model.hpp>
 
@@ -20,26 +21,45 @@ inline bool reads_features(const Settings& s) {
 /// Whether the model's loss has behaviour-modal alignment.
 inline bool aligns(const Settings& s) { return s.bma == Bma::on || (s.bma == Bma::own && s.model_name == "dream"); }
 
-/// Asking for alignment of which nothing, or not the half that was named, would be in the loss is an error.
+/// Asking for alignment of which nothing, or not the half that was named, would be in the loss is an error. What only
+/// the data can tell is left to expect_trainable.
 inline void expect_alignment_works(const Settings& s) {
   if (s.bma != Bma::on) return;
   const std::string& name = s.model_name;
-  const dream::AlignmentOptions& a = s.model.alignment;
   DREAM_EXPECT(reads_features(s), "bma is on, and ", name,
                " has no modal representations to align; take vbpr, bm3, freedom, mgcn or dream with its modal line");
   DREAM_EXPECT(s.model.behaviour_line,
                "bma is on, and behaviour_line is false: there is no behaviour to align with; leave behaviour_line out, "
                "or set bma=off");
-  const bool intra = a.intra != dream::Intra::none && a.intra_weight > 0;
-  DREAM_EXPECT(a.inter_weight > 0 || intra,
-               "bma is on, but neither inter_weight nor intra_weight (with an intra other than none) is above 0, so "
-               "nothing would be aligned; set one of them, or bma=off");
-  if (!intra || name == "dream") return;
-  DREAM_EXPECT(a.intra != dream::Intra::modalities, "bma is on, and ", name,
-               " has no intra=modalities, which dream alone has; take intra=moments, or intra=none");
-  const bool items_alone = name == "bm3" || name == "freedom";
-  DREAM_EXPECT(!items_alone || a.intra != dream::Intra::pairs, "bma is on, and ", name,
-               " aligns items alone, where intra=pairs needs users too; take intra=moments, or intra=none");
+  const bool is_dream = name == "dream";
+  dream::AlignmentOptions options = s.model.alignment;
+  if (is_dream && options.intra == dream::Intra::modalities) options.intra = dream::Intra::moments;  // it has both
+  dream::expect_alignable(options, name, name != "bm3" && name != "freedom");
+}
+
+/// Whether intra-alignment between modalities is asked for.
+inline bool aligns_modalities(const Settings& s) {
+  return s.model_name == "dream" && aligns(s) && s.model.alignment.intra == dream::Intra::modalities &&
+         s.model.alignment.intra_weight > 0;
+}
+
+/// Weights of modalities that the model does not have, or that would not be read, are an error.
+inline void expect_modality_weights_work(const Settings& s, std::size_t modalities) {
+  const bool is_freedom = s.model_name == "freedom";
+  if (!is_freedom && s.model_name != "dream") return;
+  const std::vector<double>& values = s.model.modality_weight_values;
+  DREAM_EXPECT(!is_freedom || s.modality_weights != ModalityWeights::learned,
+               "modality_weights is learned, which dream alone has; take own, equal or given for freedom");
+  if (s.modality_weights != ModalityWeights::given) {
+    DREAM_EXPECT(values.empty(),
+                 "modality_weight_values is set, but modality_weights is not given, so it would not be ",
+                 "read; set modality_weights=given too, or leave the values out");
+    return;
+  }
+  DREAM_EXPECT(values.size() == modalities, "modality_weight_values has ", values.size(), " values for ", modalities,
+               " modalities");
+  DREAM_EXPECT(std::any_of(values.begin(), values.end(), [](double v) { return v > 0; }),
+               "modality_weight_values: all are 0; one must be above");
 }
 
 /// What of the data the model needs. `data_name` is named in errors.
@@ -77,10 +97,16 @@ inline void expect_trainable(const Settings& s, const dream::Dataset& data, cons
   expect_alignment_works(s);
   const bool modal = data_options(s, data, data_name).modal, is_dream = s.model_name == "dream";
   DREAM_EXPECT(!is_dream || modal || s.model.behaviour_line, "behaviour_line and modal_line cannot both be off");
-  const std::size_t weights = s.model.modality_weight_values.size();
-  DREAM_EXPECT(!modal || s.model.modality_weights != dream::ModalityWeights::given ||
-                   (!is_dream && s.model_name != "freedom") || weights == data.modalities.size(),
-               "modality_weight_values has ", weights, " values for ", data.modalities.size(), " modalities");
+  if (!modal) return;
+  expect_modality_weights_work(s, data.modalities.size());
+  DREAM_EXPECT(!aligns_modalities(s) || data.modalities.size() > 1, "intra=modalities aligns modalities with one ",
+               "another, and ", data_name, " has but one (", data.modalities[0].name,
+               "); take intra=moments, or intra=none");
+  for (const auto& modality : data.modalities)
+    DREAM_EXPECT((s.model_name != "mgcn" || modality.name != "attention") &&
+                     (s.model_name != "bm3" || modality.name != "predictor"),
+                 data_name, ": ", s.model_name, " calls parameters of its own ", modality.name, "; rename ",
+                 modality.name, "_feat.npy");
 }
 
 /// The model that the settings name. `data` must outlive it and have been prepared with `prepared`.
@@ -114,12 +140,15 @@ dream::AnyModel<float, B> make_model(dream::Context<B>& context, const dream::Mo
   }
   if (s.model_name == "freedom") {
     dream::FreedomOptions options = common(s.freedom);
-    if (s.model.modality_weights == dream::ModalityWeights::given)
-      options.modality_weights = s.model.modality_weight_values;
+    if (s.modality_weights == ModalityWeights::given) options.modality_weights = s.model.modality_weight_values;
+    if (s.modality_weights == ModalityWeights::equal)
+      options.modality_weights.assign(data.modalities.size(), 1.0 / static_cast<double>(data.modalities.size()));
     return made.template operator()<dream::Freedom>(options);
   }
   dream::DreamOptions options = common(s.model);
   options.data = prepared;
+  if (s.modality_weights == ModalityWeights::given) options.modality_weights = dream::ModalityWeights::given;
+  if (s.modality_weights == ModalityWeights::learned) options.modality_weights = dream::ModalityWeights::learned;
   if (!aligns(s)) options.alignment.inter_weight = options.alignment.intra_weight = 0;
   return made.template operator()<dream::Dream>(options);
 }

@@ -17,6 +17,10 @@ namespace dream_cli {
 /// Behaviour-modal alignment in the loss: as the model has it by itself (DREAM alone does), or put on or off.
 enum class Bma { own, on, off };
 
+/// Weights of the modalities: as the model has them by itself (DREAM equal ones, FREEDOM its published ones), or as
+/// said.
+enum class ModalityWeights { own, equal, given, learned };
+
 /// The learning rate is multiplied by factor^(epoch / period).
 struct LearningRateSchedule {
   double factor = 1.0;
@@ -34,7 +38,8 @@ struct Settings {
   dream::FreedomOptions freedom;
   dream::MgcnOptions mgcn;
   Bma bma = Bma::own;
-  bool diagnostics = true;  ///< of the model, beside every evaluation on valid
+  ModalityWeights modality_weights = ModalityWeights::own;  ///< of dream and freedom
+  bool diagnostics = true;                                  ///< of the model, beside every evaluation on valid
   LearningRateSchedule schedule;
   LearningRateSchedule mgcn_schedule{0.96, 50.0};  ///< the published one
   dream::FitOptions fit;                           ///< without the schedule

@@ -117,7 +117,7 @@ int run(dream::Context<B>& context, Model& model, const dream::ModelData<float, 
       });
       if (trainer.state().epoch < report.epoch) break;  // interrupted within the epoch: its work is lost
       nlohmann::ordered_json line = epoch_json(report);
-      if (settings.diagnostics && report.evaluated)
+      if (settings.diagnostics && report.epoch % settings.fit.eval_step == 0)
         line["diagnostics"] = diagnostics_json(diagnose_trained(context, trainer, model, prepared));
       folder.add_epoch(line);
       if (report.losses.front().first == "bpr") ranking_loss = report.losses.front().second;

@@ -95,6 +95,71 @@ TEST_CASE("BMA of which nothing or half would be in the loss is refused with wha
   CHECK(place.run(train + "--out c --set intra=modalities --set inter_weight=0").code == 0);
   CHECK_FAILS(place.run("train --data data --out d --model mgcn --set item_graph=none" + small), 1,
               "mgcn needs item-item graphs; leave item_graph out");
+  // One modality has no other to be aligned with.
+  refused("dream", "--set intra=modalities --set modalities=text", "data has but one (text); take intra=moments");
+  CHECK_FAILS(place.run("train --data data --out o --set intra=modalities --set modalities=text" + small), 1,
+              "data has but one (text)");
+  CHECK(place.run("train --data data --bma off --out e --set intra=modalities --set modalities=text" + small).code ==
+        0);
+}
+
+TEST_CASE("Weights of the modalities are a model's own or as said, and none is ignored") {
+  NEEDS_PROGRAM();
+  Workplace place;
+  place.make_data();
+  const auto items = [&](const std::string& name, const std::string& more) {
+    REQUIRE(place.run("train --data data --out " + name + small + more).code == 0);
+    return place.read(name + "/item_embeddings.npy");
+  };
+  const auto given = [](const std::string& values) {
+    return " --set modality_weights=given --set modality_weight_values=" + values;
+  };
+  // FREEDOM's own are 0.9 for the text, DREAM's are equal.
+  const std::string freedom = " --model freedom", dream = " --model dream";
+  const std::string own = items("f", freedom), equal = items("fe", freedom + " --set modality_weights=equal");
+  CHECK(own == items("fg", freedom + given("0.1,0.9")));
+  CHECK(equal == items("fh", freedom + given("0.5,0.5")));
+  CHECK(own != equal);
+  CHECK(items("d", dream) == items("de", dream + " --set modality_weights=equal"));
+  for (const std::string& model : {freedom, dream}) {
+    INFO(model);
+    CHECK_FAILS(place.run("train --data data --out o" + small + model + " --set modality_weight_values=0.1,0.9"), 1,
+                "modality_weights is not given, so it would not be read; set modality_weights=given too");
+    CHECK_FAILS(place.run("train --data data --out o" + small + model + given("0,0")), 1,
+                "all are 0; one must be above");
+    CHECK_FAILS(place.run("train --data data --out o" + small + model + given("1")), 1,
+                "has 1 values for 2 modalities");
+  }
+  CHECK_FAILS(place.run("train --data data --out o" + small + freedom + " --set modality_weights=learned"), 1,
+              "modality_weights is learned, which dream alone has; take own, equal or given for freedom");
+  CHECK_FALSE(place.has("o"));
+}
+
+TEST_CASE("A modality that is called like a part of the model is refused with the file to rename") {
+  NEEDS_PROGRAM();
+  Workplace place;
+  place.make_data();
+  std::filesystem::copy(place / "data/text_feat.npy", place / "data/attention_feat.npy");
+  std::filesystem::copy(place / "data/text_feat.npy", place / "data/predictor_feat.npy");
+  CHECK_FAILS(place.run("train --data data --model mgcn --out o" + small), 1,
+              "data: mgcn calls parameters of its own attention; rename attention_feat.npy");
+  CHECK_FAILS(place.run("train --data data --model bm3 --out o" + small), 1,
+              "data: bm3 calls parameters of its own predictor; rename predictor_feat.npy");
+  CHECK_FALSE(place.has("o"));
+  CHECK(place.run("train --data data --model freedom --out f" + small).code == 0);
+}
+
+TEST_CASE("Without a valid split there are diagnostics all the same") {
+  NEEDS_PROGRAM();
+  Workplace place;
+  place.make_data();
+  const std::string split = " --set split=random --set split_ratio=[0.8,0,0.2]";
+  REQUIRE(place.run("train --data data --out a" + small + split).code == 0);
+  const json line = last_line(place, "a");
+  CHECK_FALSE(line.contains("valid"));
+  CHECK(line.at("diagnostics").contains("misalignment"));
+  REQUIRE(place.run("train --data data --out b --set eval_step=2 --set diagnostics=false" + small + split).code == 0);
+  CHECK_FALSE(last_line(place, "b").contains("diagnostics"));
 }
 
 TEST_CASE("What models call by one name has each one's default, and one given value for all") {

@@ -4,9 +4,13 @@
 #include <new>
 
 #include <dream/data/synthetic.hpp>
+#include <dream/models/bm3.hpp>
 #include <dream/models/dream.hpp>
+#include <dream/models/freedom.hpp>
 #include <dream/models/lightgcn.hpp>
 #include <dream/models/mf.hpp>
+#include <dream/models/mgcn.hpp>
+#include <dream/models/vbpr.hpp>
 #include <dream/train/adam.hpp>
 #include <dream/train/sampler.hpp>
 
@@ -136,4 +140,18 @@ TEST_CASE("Training allocates nothing after its first steps, whatever the batche
   check_steps(context, lightgcn, sampler);
   MatrixFactorisation<float, Cpu> mf(context, data, {.embedding_size = 16}, 1);
   check_steps(context, mf, sampler);
+
+  const auto binary = prepare_data<float>(context, dataset, {.item_graph = ItemGraph::binary});
+  for (const bool align : {false, true}) {
+    INFO("alignment " << align);
+    Vbpr<float, Cpu> vbpr(context, binary, {.embedding_size = 16, .align = align}, 1);
+    check_steps(context, vbpr, sampler);
+    Bm3<float, Cpu> bm3(context, binary, {.embedding_size = 16, .align = align}, 1);
+    check_steps(context, bm3, sampler);
+    Freedom<float, Cpu> freedom(context, binary, {.embedding_size = 16, .align = align}, 1);
+    freedom.begin_epoch(context, context, interactions.view(), 0);
+    check_steps(context, freedom, sampler);
+    Mgcn<float, Cpu> mgcn(context, binary, {.embedding_size = 16, .align = align}, 1);
+    check_steps(context, mgcn, sampler);
+  }
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <numeric>
 #include <span>
 #include <type_traits>
 #include <utility>
@@ -242,6 +243,13 @@ Array<T, B> upload(Context<B>& context, std::span<const T> from) {
   a.resize(context, static_cast<std::int64_t>(from.size()));
   upload<T>(context, from, a.data());
   return a;
+}
+/// 0 .. count - 1: the numbers of all rows.
+template <class B>
+Array<index_t, B> upload_range(Context<B>& context, index_t count) {
+  std::vector<index_t> numbers(static_cast<std::size_t>(count));
+  std::iota(numbers.begin(), numbers.end(), index_t{0});
+  return upload<index_t>(context, std::span<const index_t>(numbers));
 }
 template <class T, class B>
 Matrix<T, B> upload(Context<B>& context, MatrixView<const T> from) {

@@ -15,6 +15,14 @@
 
 namespace dream {
 
+/// Weights a_m that cannot be used, one below 0, infinite, or all of them 0, are an error.
+inline void expect_modality_weights(std::span<const double> weights) {
+  for (const double w : weights)
+    DREAM_EXPECT(w >= 0 && std::isfinite(w), "a modality weight is ", w, "; they must be numbers >= 0");
+  DREAM_EXPECT(std::any_of(weights.begin(), weights.end(), [](double w) { return w > 0; }),
+               "every modality weight is 0; one must be above");
+}
+
 /// E_M of a batch of entities.  Inputs H_1[rows] .. H_M[rows] (b x d), and with learnable weights last the logits
 /// (1 x M); result b x d.
 template <class T, class B>
@@ -26,8 +34,7 @@ class ModalFusion {
       : present_(present), given_(std::move(weights)) {
     DREAM_EXPECT(given_.empty() || static_cast<index_t>(given_.size()) == present.cols, "modal fusion: ", given_.size(),
                  " weights for ", present.cols, " modalities");
-    for (const double w : given_)
-      DREAM_EXPECT(w >= 0, "modal fusion: a modality weight is ", w, "; it cannot be negative");
+    if (!given_.empty()) expect_modality_weights(given_);
   }
   void select(VectorView<const index_t> rows) { rows_ = rows; }
 

@@ -6,7 +6,6 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
-#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -196,9 +195,7 @@ Diagnostics diagnose(Context<typename Model::backend>& context, Context<Cpu>& ho
       if (z.name == modality.name + ".features")
         found.forgetting.emplace_back(modality.name,
                                       modal_forgetting<T>(context, std::as_const(z.value).view(), modality));
-  std::vector<index_t> numbers(static_cast<std::size_t>(std::max(data.users, data.items)));
-  std::iota(numbers.begin(), numbers.end(), index_t{0});
-  const Array<index_t, B> all = upload<index_t>(context, std::span<const index_t>(numbers));
+  const Array<index_t, B> all = upload_range(context, std::max(data.users, data.items));
   if constexpr (requires(Tape<T, B> tape, VectorView<const index_t> rows) { model.modal_parts(tape, rows); }) {
     Tape<T, B> tape(context);
     const ModalParts<T> parts = model.modal_parts(tape, {all.data(), data.items});

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <span>
+#include <string_view>
 
 #include <dream/components/contrastive_alignment.hpp>
 #include <dream/models/model.hpp>
@@ -23,11 +24,28 @@ struct AlignmentOptions {
   double intra_weight = 0.001;
 };
 
+/// Alignment added to a model (named in errors) of which nothing, or not the half that is asked for, would be in the
+/// loss is an error. `of_users`: the model has users in both domains, not items alone.
+inline void expect_alignable(const AlignmentOptions& options, std::string_view model, bool of_users) {
+  const bool intra = options.intra != Intra::none && options.intra_weight > 0;
+  DREAM_EXPECT(options.inter_weight > 0 || intra,
+               "behaviour-modal alignment: neither inter_weight nor intra_weight (with an intra other than none) is "
+               "above 0, so nothing would be aligned; set one of them, or leave the alignment out");
+  if (!intra) return;
+  DREAM_EXPECT(options.intra != Intra::modalities, "behaviour-modal alignment: ", model,
+               " has no intra=modalities, which dream alone has; take intra=moments, or intra=none");
+  DREAM_EXPECT(of_users || options.intra != Intra::pairs, "behaviour-modal alignment: ", model,
+               " aligns items alone, where intra=pairs needs users too; take intra=moments, or intra=none");
+}
+
 template <class T, class B>
 class BehaviourModalAlignment {
  public:
   explicit BehaviourModalAlignment(const AlignmentOptions& options)
-      : options_(options), inter_users_(info_nce(options)), inter_items_(info_nce(options)) {}
+      : options_(options), inter_users_(info_nce(options)), inter_items_(info_nce(options)) {
+    expect_not_negative("inter_weight", options.inter_weight);
+    expect_not_negative("intra_weight", options.intra_weight);
+  }
 
   const AlignmentOptions& options() const { return options_; }
   static typename InfoNce<T, B>::Options info_nce(const AlignmentOptions& options) {

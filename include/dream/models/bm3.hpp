@@ -2,12 +2,11 @@
 // another from copies that take no gradient. With h_u, h_i = E_B, h_i += E_I, x_m = Z_m W_m + b_m, p(x) = x Wp + bp,
 // and ' a copy with dropout:
 //   L = mean(1 - cos(p(h_u), h_i')) + mean(1 - cos(p(h_i), h_u'))
-//       + w_cl sum_m mean(1 - cos(p(x_m), h_i')) + mean(1 - cos(p(x_m), x_m')) + w_reg (|h_U|_F + |h_I|_F) / q
+//       + w_cl sum_m ( mean(1 - cos(p(x_m), h_i')) + mean(1 - cos(p(x_m), x_m')) ) + w_reg (|h_U|_F + |h_I|_F) / q
 // Scores are p(h_u) . p(h_i). Dropout is drawn for the batch's rows, not for whole matrices.
 #pragma once
 
 #include <memory>
-#include <numeric>
 #include <vector>
 
 #include <dream/components/graph_propagation.hpp>
@@ -22,7 +21,7 @@ namespace dream {
 
 struct Bm3Options {
   index_t embedding_size = 64;
-  int n_ui_layers = 1;
+  int n_ui_layers = 2;
   double dropout = 0.3;  ///< of the targets
   double cl_weight = 2.0;
   double reg_weight = 0.1;
@@ -37,7 +36,8 @@ class Bm3 {
   using value_type = T;
   using backend = B;
 
-  /// `data` must outlive the model; its user-item graph and features are used.
+  /// `data` must outlive the model; its user-item graph and features are used, and data without any features are an
+  /// error.
   Bm3(Context<B>& context, const ModelData<T, B>& data, const Bm3Options& options, std::uint64_t seed)
       : options_(options),
         ego_(parameters_, data.users, data.items, options.embedding_size),
@@ -49,7 +49,13 @@ class Bm3 {
         alignment_(options.alignment) {
     const index_t d = options.embedding_size;
     DREAM_EXPECT(d > 0, "embedding_size must be positive, not ", d);
+    expect_not_negative("cl_weight", options.cl_weight);
+    expect_not_negative("reg_weight", options.reg_weight);
+    if (options.align) expect_alignable(options.alignment, "bm3", false);
     DREAM_EXPECT(!data.modalities.empty(), "bm3 needs at least one modality and the data has none");
+    for (const auto& source : data.modalities)
+      DREAM_EXPECT(source.name != "predictor",
+                   "bm3 calls parameters of its own predictor; give the modality of that name another one");
     predictor_weight_ = parameters_.add("predictor.weight", d, d);
     predictor_bias_ = parameters_.add("predictor.bias", 1, d);
     parameters_.allocate(context);
@@ -58,8 +64,9 @@ class Bm3 {
     xavier_uniform(context, parameters_.value(predictor_weight_), seed, 2);
     for (std::size_t m = 0; m < embeddings_.count(); ++m)
       modal_.push_back(std::make_unique<Modal>(options.dropout, seed, 2 + static_cast<std::uint32_t>(m)));
-    all_users_ = all_rows(context, data.users);
-    all_items_ = all_rows(context, data.items);
+    mean_.set_weights(std::vector<T>(modal_.size(), T{1} / static_cast<T>(modal_.size())));
+    all_users_ = upload_range(context, data.users);
+    all_items_ = upload_range(context, data.items);
   }
 
   Parameters<T, B>& parameters() { return parameters_; }
@@ -123,12 +130,6 @@ class Bm3 {
     CosineDistance<T, B> to_item, to_itself;
   };
 
-  static Array<index_t, B> all_rows(Context<B>& context, index_t count) {
-    std::vector<index_t> numbers(static_cast<std::size_t>(count));
-    std::iota(numbers.begin(), numbers.end(), index_t{0});
-    return upload<index_t>(context, std::span<const index_t>(numbers));
-  }
-
   /// h_U and h_I of everybody.
   std::array<Var, 2> propagate(Tape<T, B>& tape) {
     const Var users = parameters_.on(tape, ego_.users), items = parameters_.on(tape, ego_.items);
@@ -136,8 +137,7 @@ class Bm3 {
     const auto [u, i] = tape.split_rows(
         tape.apply(propagation_, users, items),
         std::array<index_t, 2>{static_cast<index_t>(all_users_.size()), static_cast<index_t>(all_items_.size())});
-    const std::array<Var, 2> both{i, items};
-    return {u, tape.apply_to_all(sum_.plain(2), std::span<const Var>(both))};
+    return {u, sum_.plus(tape, i, items)};
   }
   Var rows(Tape<T, B>& tape, GatherRows<T, B>& op, VectorView<const index_t> which, Var x) {
     op.select(which);
@@ -152,8 +152,7 @@ class Bm3 {
     return tape.apply(op, tape.constant(tape.value(x)));
   }
   Var mean(Tape<T, B>& tape, const std::vector<Var>& parts) {
-    return tape.apply_to_all(WeightedSum<T, B>(std::vector<T>(parts.size(), T{1} / static_cast<T>(parts.size()))),
-                             std::span<const Var>(parts));
+    return tape.apply_to_all(mean_, std::span<const Var>(parts));
   }
 
   Bm3Options options_;
@@ -168,6 +167,7 @@ class Bm3 {
   Dropout<T, B> user_target_, item_target_;
   CosineDistance<T, B> from_users_, from_items_;
   std::vector<std::unique_ptr<Modal>> modal_;
+  WeightedSum<T, B> mean_;  // of the modalities
   EmbeddingRegulariser<T, B> regulariser_;
   BehaviourModalAlignment<T, B> alignment_;
   LossSum<T, B> sum_;

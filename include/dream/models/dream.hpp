@@ -50,7 +50,8 @@ class Dream {
   using value_type = T;
   using backend = B;
 
-  /// `data` must outlive the model and have been prepared with options.data.
+  /// `data` must outlive the model and have been prepared with options.data. Data without features are an error where
+  /// the modal line is on; the reading `modalities` of intra-alignment adds nothing where there is but one.
   Dream(Context<B>& context, const ModelData<T, B>& data, const DreamOptions& options, std::uint64_t seed)
       : data_(&data),
         options_(options),
@@ -66,6 +67,10 @@ class Dream {
     DREAM_EXPECT(options.behaviour_line || options.modal_line, "behaviour_line and modal_line cannot both be off");
     DREAM_EXPECT(options.modal_weight > 0, "modal_weight must be positive, not ", options.modal_weight,
                  "; to leave the modal line out, switch it off");
+    expect_not_negative("n_mm_layers", options.n_mm_layers);
+    expect_not_negative("s3_weight", options.s3_weight);
+    expect_not_negative("s3_user_weight", options.s3_user_weight);
+    expect_not_negative("reg_weight", options.reg_weight);
     DREAM_EXPECT(!options.modal_line || !data.modalities.empty(),
                  "the modal line needs at least one modality and the data has none; set modal_line to false");
     if (options.modal_line) {

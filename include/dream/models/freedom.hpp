@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <dream/components/graph_propagation.hpp>
+#include <dream/components/modal_fusion.hpp>
 #include <dream/components/ranking_loss.hpp>
 #include <dream/graph/edge_sampling.hpp>
 #include <dream/models/behaviour_modal_alignment.hpp>
@@ -25,7 +26,7 @@ struct FreedomOptions {
   double edge_dropout = 0.8;             ///< share of the interactions that an epoch leaves out
   double reg_weight = 1e-3;              ///< of the modal part; 0: there are no modal embeddings
   bool train_features = true;
-  bool align = false;  ///< add BMA; the domains of an item are E_B and h, users have but one
+  bool align = false;  ///< add BMA; the domains of an item are E_B (on the pruned graph) and h, users have but one
   AlignmentOptions alignment;
 };
 
@@ -48,7 +49,8 @@ class Freedom {
   using value_type = T;
   using backend = B;
 
-  /// `data` must outlive the model and have item graphs of binary weights.
+  /// `data` must outlive the model and have item graphs of binary weights; data without features or such graphs are an
+  /// error.
   Freedom(Context<B>& context, const ModelData<T, B>& data, const FreedomOptions& options, std::uint64_t seed)
       : options_(options),
         seed_(seed),
@@ -60,6 +62,9 @@ class Freedom {
                     options.embedding_size, options.train_features),
         alignment_(options.alignment) {
     DREAM_EXPECT(options.embedding_size > 0, "embedding_size must be positive, not ", options.embedding_size);
+    expect_not_negative("n_mm_layers", options.n_mm_layers);
+    expect_not_negative("reg_weight", options.reg_weight);
+    if (options.align) expect_alignable(options.alignment, "freedom", false);
     DREAM_EXPECT(options.edge_dropout >= 0 && options.edge_dropout < 1, "edge_dropout must be in [0, 1), not ",
                  options.edge_dropout);
     DREAM_EXPECT(!data.modalities.empty(), "freedom needs at least one modality and the data has none");
@@ -73,6 +78,7 @@ class Freedom {
         options.modality_weights.empty() ? freedom_weights(names) : options.modality_weights;
     DREAM_EXPECT(weights.size() == names.size(), "modality_weight_values has ", weights.size(), " values for ",
                  names.size(), " modalities");
+    expect_modality_weights(weights);
     weights_.assign(weights.begin(), weights.end());
     for (int l = 0; l < options.n_mm_layers; ++l) layers_.emplace_back(weights_);
     parameters_.allocate(context);
@@ -104,7 +110,7 @@ class Freedom {
     const auto [modal_p, modal_n] = tape.split_rows(modal.items, std::array<index_t, 2>{b, b});
     const Var users = behaviour.users;
     sum_.start();
-    sum_.add("bpr", tape.apply(bpr_, users, add(tape, p, modal_p), add(tape, n, modal_n)), 1.0);
+    sum_.add("bpr", tape.apply(bpr_, users, sum_.plus(tape, p, modal_p), sum_.plus(tape, n, modal_n)), 1.0);
     if (options_.reg_weight > 0) {
       parts_.clear();
       for (std::size_t m = 0; m < modal_.size(); ++m) {
@@ -122,7 +128,7 @@ class Freedom {
 
   std::array<Var, 2> represent(Tape<T, B>& tape, VectorView<const index_t> users, VectorView<const index_t> items) {
     const auto [behaviour, modal] = encode(tape, full_, users, items);
-    return {behaviour.users, add(tape, behaviour.items, modal.items)};
+    return {behaviour.users, sum_.plus(tape, behaviour.items, modal.items)};
   }
 
   /// E_B on the whole graph and, of items alone, h.
@@ -167,10 +173,6 @@ class Freedom {
     }
     item_rows_.select(items);
     return {DomainRows{u, i}, DomainRows{{}, tape.apply(item_rows_, h)}};
-  }
-  Var add(Tape<T, B>& tape, Var x, Var y) {
-    const std::array<Var, 2> both{x, y};
-    return tape.apply_to_all(sum_.plain(2), std::span<const Var>(both));
   }
 
   FreedomOptions options_;

@@ -28,6 +28,7 @@ class LightGcn {
         propagation_(data.graph, options.n_ui_layers),
         regulariser_(RegulariserForm::norms) {
     DREAM_EXPECT(options.embedding_size > 0, "embedding_size must be positive, not ", options.embedding_size);
+    expect_not_negative("reg_weight", options.reg_weight);
     parameters_.allocate(context);
     ego_.initialise(context, parameters_, seed);
   }

@@ -27,6 +27,7 @@ class MatrixFactorisation {
         ego_(parameters_, data.users, data.items, options.embedding_size),
         regulariser_(RegulariserForm::squares, options.batch_size) {
     DREAM_EXPECT(options.embedding_size > 0, "embedding_size must be positive, not ", options.embedding_size);
+    expect_not_negative("reg_weight", options.reg_weight);
     parameters_.allocate(context);
     ego_.initialise(context, parameters_, seed);
   }

@@ -38,7 +38,7 @@ class Mgcn {
   using value_type = T;
   using backend = B;
 
-  /// `data` must outlive the model and have item graphs.
+  /// `data` must outlive the model and have item graphs; data without features or such graphs are an error.
   Mgcn(Context<B>& context, const ModelData<T, B>& data, const MgcnOptions& options, std::uint64_t seed)
       : options_(options),
         ego_(parameters_, data.users, data.items, options.embedding_size),
@@ -51,8 +51,14 @@ class Mgcn {
         alignment_(options.alignment) {
     const index_t d = options.embedding_size;
     DREAM_EXPECT(d > 0, "embedding_size must be positive, not ", d);
+    expect_not_negative("n_mm_layers", options.n_mm_layers);
+    expect_not_negative("cl_weight", options.cl_weight);
+    expect_not_negative("reg_weight", options.reg_weight);
+    if (options.align) expect_alignable(options.alignment, "mgcn", true);
     DREAM_EXPECT(!data.modalities.empty(), "mgcn needs at least one modality and the data has none");
     for (const auto& source : data.modalities) {
+      DREAM_EXPECT(source.name != "attention",
+                   "mgcn calls parameters of its own attention; give the modality of that name another one");
       DREAM_EXPECT(source.item_graph.rows() > 0, "mgcn needs item-item graphs; set item_graph to knn");
       modal_.push_back(std::make_unique<Modal>(data.graph, source.item_graph, options.n_mm_layers));
       Modal& modal = *modal_.back();
@@ -87,8 +93,8 @@ class Mgcn {
     sum_.add("bpr", tape.apply(bpr_, fused[0], fused[1], fused[2]), 1.0);
     if (options_.cl_weight > 0)
       sum_.add("contrast",
-               add(tape, tape.apply(contrast_items_, side[1], behaviour[1]),
-                   tape.apply(contrast_users_, side[0], behaviour[0])),
+               sum_.plus(tape, tape.apply(contrast_items_, side[1], behaviour[1]),
+                         tape.apply(contrast_users_, side[0], behaviour[0])),
                options_.cl_weight);
     if (options_.reg_weight > 0)
       sum_.add("reg", tape.apply_to_all(regulariser_, std::span<const Var>(fused)), options_.reg_weight);
@@ -98,7 +104,7 @@ class Mgcn {
 
   std::array<Var, 2> represent(Tape<T, B>& tape, VectorView<const index_t> users, VectorView<const index_t> items) {
     const auto [behaviour, side] = encode(tape, users, items, {static_cast<index_t>(items.size), 0});
-    return {add(tape, behaviour[0], side[0]), add(tape, behaviour[1], side[1])};
+    return {sum_.plus(tape, behaviour[0], side[0]), sum_.plus(tape, behaviour[1], side[1])};
   }
 
   /// E_B and side of the listed users and items.
@@ -185,11 +191,7 @@ class Mgcn {
     return tape.apply_to_all(rows.mean, std::span<const Var>(rows.parts));
   }
   std::array<Var, 3> add(Tape<T, B>& tape, const std::array<Var, 3>& x, const std::array<Var, 3>& y) {
-    return {add(tape, x[0], y[0]), add(tape, x[1], y[1]), add(tape, x[2], y[2])};
-  }
-  Var add(Tape<T, B>& tape, Var x, Var y) {
-    const std::array<Var, 2> both{x, y};
-    return tape.apply_to_all(sum_.plain(2), std::span<const Var>(both));
+    return {sum_.plus(tape, x[0], y[0]), sum_.plus(tape, x[1], y[1]), sum_.plus(tape, x[2], y[2])};
   }
 
   MgcnOptions options_;

@@ -57,6 +57,11 @@ Matrix<T, Cpu> same_for_all(std::span<const T> weights, index_t rows) {
   return all;
 }
 
+/// Weights of losses and numbers of layers.
+inline void expect_not_negative(const char* name, double value) {
+  DREAM_EXPECT(value >= 0, name, " cannot be ", value);
+}
+
 /// One term of a loss, before its weight.
 struct LossTerm {
   const char* name;
@@ -98,6 +103,11 @@ class LossSum {
   Losses finish(Tape<T, B>& tape) {
     total_.set_weights(weights_);
     return {tape.apply_to_all(total_, std::span<const Var>(values_)), terms_};
+  }
+  /// x + y, on the tape.
+  Var plus(Tape<T, B>& tape, Var x, Var y) {
+    const std::array<Var, 2> both{x, y};
+    return tape.apply_to_all(plain(2), std::span<const Var>(both));
   }
   /// The op that adds up `count` values.
   WeightedSum<T, B>& plain(std::size_t count) {

@@ -27,11 +27,17 @@ class Vbpr {
   using value_type = T;
   using backend = B;
 
-  /// `data` must outlive the model; only its features are used.
+  /// `data` must outlive the model; only its features are used, and data without any are an error.
   Vbpr(Context<B>& context, const ModelData<T, B>& data, const VbprOptions& options, std::uint64_t seed)
-      : options_(options), regulariser_(RegulariserForm::norms), alignment_(options.alignment) {
+      : options_(options),
+        behaviour_half_(0, options.embedding_size),
+        modal_half_(options.embedding_size, options.embedding_size),
+        regulariser_(RegulariserForm::norms),
+        alignment_(options.alignment) {
     const index_t d = options.embedding_size;
     DREAM_EXPECT(d > 0, "embedding_size must be positive, not ", d);
+    expect_not_negative("reg_weight", options.reg_weight);
+    if (options.align) expect_alignable(options.alignment, "vbpr", true);
     DREAM_EXPECT(!data.modalities.empty(), "vbpr needs at least one modality and the data has none");
     users_ = parameters_.add("user_embedding", data.users, 2 * d);
     items_ = parameters_.add("item_embedding", data.items, d);
@@ -127,8 +133,7 @@ class Vbpr {
     return tape.apply_to_all(op, std::span<const Var>(both));
   }
   std::array<Var, 2> user_halves(Tape<T, B>& tape, Var users) {
-    const index_t d = options_.embedding_size;
-    return {tape.apply(TakeColumns<T, B>(0, d), users), tape.apply(TakeColumns<T, B>(d, d), users)};
+    return {tape.apply(behaviour_half_, users), tape.apply(modal_half_, users)};
   }
 
   VbprOptions options_;
@@ -140,6 +145,7 @@ class Vbpr {
   std::vector<FeatureProduct<T, B>> others_;
   GatherRows<T, B> user_rows_, item_rows_, modal_rows_;
   ConcatColumns<T, B> positives_, negatives_;
+  TakeColumns<T, B> behaviour_half_, modal_half_;
   BprLoss<T, B> bpr_;
   EmbeddingRegulariser<T, B> regulariser_;
   BehaviourModalAlignment<T, B> alignment_;

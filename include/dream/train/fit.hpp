@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cmath>
 #include <functional>
-#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -95,10 +94,8 @@ class Trainer {
       both.item.insert(both.item.end(), dataset.valid.item.begin(), dataset.valid.item.end());
       seen_ = interaction_matrix<T>(host_.get(), both, dataset.user_count(), dataset.item_count());
     }
-    std::vector<index_t> all(static_cast<std::size_t>(std::max(train_.rows, train_.cols)));
-    std::iota(all.begin(), all.end(), index_t{0});
-    all_users_ = upload(context, std::span<const index_t>(all).first(static_cast<std::size_t>(train_.rows)));
-    all_items_ = upload(context, std::span<const index_t>(all).first(static_cast<std::size_t>(train_.cols)));
+    all_users_ = upload_range(context, train_.rows);
+    all_items_ = upload_range(context, train_.cols);
     if constexpr (KernelBackend<B>) {
       device_train_ = upload(context, train_);
       if (seen_.rows > 0) device_seen_ = upload(context, seen_);

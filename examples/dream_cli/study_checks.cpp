@@ -14,6 +14,35 @@ std::string leave_out(const StudyPart& part) {
                                 : dream::concat("; or leave out the group ", part.group, ", by --groups");
 }
 
+/// With every key that the model does not read as it is set at one value, as far as parts of a study change it.
+Settings as_read(Settings s) {
+  if (s.model_name != "dream") return s;
+  dream::DreamOptions& m = s.model;
+  dream::AlignmentOptions& alignment = m.alignment;
+  if (!aligns(s)) alignment.inter_weight = alignment.intra_weight = 0;
+  if (alignment.intra == dream::Intra::none) alignment.intra_weight = 0;
+  if (alignment.intra_weight == 0) alignment.intra = dream::Intra::none;
+  s.bma = Bma::own;
+  if (m.n_mm_layers == 0) m.data.item_graph = dream::ItemGraph::none;
+  if (m.modal_line) return s;
+  const dream::DreamOptions unread;
+  m.train_features = unread.train_features;
+  m.gate = unread.gate;
+  m.data.item_graph = unread.data.item_graph;
+  m.data.user_graph = unread.data.user_graph;
+  m.s3_weight = unread.s3_weight;
+  return s;
+}
+
+/// Whether two parts are trained in the same way, whatever is chosen.
+bool are_same(const SearchSpace& space, const StudyPart& a, const StudyPart& b) {
+  for (std::int64_t n = 0; n < std::min<std::int64_t>(space.size(), 10000); ++n) {
+    const Settings chosen = with(space.settings, space.at(n));
+    if (first_difference(as_read(with(chosen, a.changes)), as_read(with(chosen, b.changes)))) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 void expect_can_train(const StudyPlan& plan, const dream::Dataset& data) {
@@ -33,6 +62,28 @@ void expect_can_train(const StudyPlan& plan, const dream::Dataset& data) {
         dream::fail("the study's part ", part.id, ": ", error.what(), leave_out(part));
       }
     }
+  }
+}
+
+void expect_parts_differ(const StudyPlan& plan) {
+  for (const StudyPart& part : plan.asked) {
+    const auto reference = std::find_if(all_parts().begin(), all_parts().end(),
+                                        [&](const StudyPart& other) { return other.id == part.reference; });
+    const SearchSpace& space = plan.spaces.at(part.model);
+    if (reference == all_parts().end() || !are_same(space, part, *reference)) continue;
+    std::string to_leave_out;
+    Settings defaults;
+    defaults.model_name = part.model;
+    for (const Key& key : keys()) {
+      if (!plan.given.contains(key.name)) continue;
+      SearchSpace without = space;
+      key.set(without.settings, key.get(defaults));
+      if (!are_same(without, part, *reference)) to_leave_out += (to_leave_out.empty() ? "" : " or ") + key.name;
+    }
+    if (to_leave_out.empty()) to_leave_out = "what makes it so, in them or in the grid of " + part.model;
+    dream::fail("the study's part ", part.id, ": would be trained just as ", part.reference,
+                ", which it is compared with, by the settings that all runs share; leave out ", to_leave_out,
+                leave_out(part));
   }
 }
 

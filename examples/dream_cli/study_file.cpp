@@ -143,9 +143,12 @@ StudyPlan make_plan(const StudyArguments& arguments) {
     if (!begun->data_name.empty()) plan.data["name"] = begun->data_name;
   }
   plan.data["split"] = split_words(data, plan.common);
-  DREAM_EXPECT(data.valid.size() > 0, arguments.data, ": has no valid interactions to choose by");
+  const char* more_of = "; take split=random or split=time, with a split_ratio that gives it a share, as [0.8,0.1,0.1]";
+  DREAM_EXPECT(data.valid.size() > 0, arguments.data, ": has no valid interactions to choose by", more_of);
+  DREAM_EXPECT(data.test.size() > 0, arguments.data, ": has no test interactions to compare by", more_of);
   plan.notes.insert(plan.notes.begin(), data.notes.begin(), data.notes.end());
   expect_can_train(plan, data);
+  expect_parts_differ(plan);
   expect_trained_so(plan);
   return plan;
 }

@@ -110,6 +110,20 @@ TEST_CASE("A study searches, trains every seed, tests differences and writes its
               "plan.json: was begun with other data (60 users, 50 items, ");
 }
 
+TEST_CASE("A study of data without valid or test interactions is refused with what to do") {
+  NEEDS_PROGRAM();
+  Workplace place;
+  place.make_data();
+  const std::string study = "study --data data --out s --seeds 1 --models mf" + small + "--set split=random ";
+  const std::string remedy =
+      "; take split=random or split=time, with a split_ratio that gives it a share, as [0.8,0.1,0.1]";
+  CHECK_FAILS(place.run(study + "--set split_ratio=[0.9,0.1,0]"), 1,
+              "data: has no test interactions to compare by" + remedy);
+  CHECK_FAILS(place.run(study + "--set split_ratio=[0.9,0,0.1]"), 1,
+              "data: has no valid interactions to choose by" + remedy);
+  CHECK_FALSE(place.has("s"));
+}
+
 TEST_CASE("A study refuses grids and settings that it cannot use, and names the place") {
   NEEDS_PROGRAM();
   Workplace place;

@@ -286,6 +286,29 @@ TEST_CASE("A study writes its report whatever is damaged, says what is, and coun
   CHECK(place.has("s/report.html"));
 }
 
+TEST_CASE("A part that is trained just as what it is compared with is refused with the key to leave out") {
+  NEEDS_PROGRAM();
+  StudyPlace place;
+  const auto refuses = [&](const std::string& more, const std::string& part, const std::string& key,
+                           const std::string& group) {
+    CHECK_FAILS(place.run(place.command(more)), 1,
+                "the study's part " + part +
+                    ", which it is compared with, by the settings that all runs share; leave "
+                    "out " +
+                    key + "; or leave out the group " + group + ", by --groups");
+  };
+  refuses("--groups embeddings --set train_features=false", "dream-frozen: would be trained just as dream",
+          "train_features", "embeddings");
+  refuses("--groups alignment --models vbpr --set bma=on", "vbpr+bma: would be trained just as vbpr", "bma",
+          "alignment");
+  refuses("--groups ablations --set gate=none --set eval_batch_size=9", "no-gate: would be trained just as dream",
+          "gate", "ablations");
+  refuses("--groups ablations --set bma=off", "no-inter: would be trained just as dream", "bma", "ablations");
+  refuses("--groups embeddings --set modal_line=false", "dream-frozen: would be trained just as dream", "modal_line",
+          "embeddings");
+  CHECK_FALSE(place.has("s"));
+}
+
 TEST_CASE("One command at a time works in a study's folder") {
   NEEDS_PROGRAM();
   StudyPlace place;

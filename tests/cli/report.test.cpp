@@ -445,3 +445,20 @@ TEST_CASE("a report that cannot be written leaves the one that is there") {
   CHECK_FAILS(place.Workplace::run("report --study s"), 1, "s/tables: cannot make this folder");
   CHECK(place.read("s/report.html") == page);
 }
+
+TEST_CASE("the charts of a report have whole epochs, and three numbers or more beside a histogram") {
+  NEEDS_PROGRAM();
+  const StudyFolder place;
+  place.report();
+  CHECK_FALSE(contains(place.read("s/report.html"), "class=\"tick\">1.5<"));
+  CHECK(contains(place.read("s/report.html"), "class=\"tick\">2<"));
+  for (int seed = 1; seed <= 3; ++seed) {
+    Json line = StudyFolder::epoch(2, 0.1, false);
+    line["diagnostics"]["misalignment"]["items"]["histogram"] = {0, 0, 9, 91};
+    place.write("s/runs/vbpr/seed-" + std::to_string(seed) + "/metrics.jsonl", line.dump() + "\n");
+    std::filesystem::remove_all(place / "s/runs/vbpr+bma");
+  }
+  place.report();
+  for (const char* percent : {"20", "40", "60", "80"})
+    CHECK(contains(place.read("s/report.html"), "class=\"tick\">" + std::string(percent) + "<"));
+}

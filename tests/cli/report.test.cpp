@@ -462,3 +462,15 @@ TEST_CASE("the charts of a report have whole epochs, and three numbers or more b
   for (const char* percent : {"20", "40", "60", "80"})
     CHECK(contains(place.read("s/report.html"), "class=\"tick\">" + std::string(percent) + "<"));
 }
+
+TEST_CASE("a report says what its numbers are in words that need no other page") {
+  NEEDS_PROGRAM();
+  const StudyFolder place;
+  place.report();
+  const std::string page = place.read("s/report.html");
+  CHECK(contains(page, "<th scope=\"col\">Validation Recall@20</th>"));
+  CHECK(contains(page, "Means over the finished seeds, "));
+  CHECK(contains(page, "the higher it is, the better the two are aligned"));
+  CHECK(contains(page, "A setting that a model does not have has no effect on that model."));
+  CHECK_FALSE(contains(page, "is ours"));
+}

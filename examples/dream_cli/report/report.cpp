@@ -65,7 +65,9 @@ void write_pages(const std::string& study_folder) {
   report.section("data", "Data and settings",
                  report.table(data_table(study), "") + method_words(study) +
                      folded("What is trained", report.table(parts_table(study), "The study has no parts.")) +
-                     folded("Settings that all runs share", report.table(settings_table(study), "There are none.")));
+                     folded("Settings that all runs share",
+                            "<p>A setting that a model does not have has no effect on that model.</p>\n" +
+                                report.table(settings_table(study), "There are none.")));
   report.section("models", "Models",
                  report.table(models_table(study), "The study has no models.") + heading("DREAM against each") +
                      report.table(differences_table(study), "No other model has a run that is over.") +
@@ -90,8 +92,9 @@ void write_pages(const std::string& study_folder) {
           report.table(shares_table(study), "No model with modalities has been evaluated yet."));
   report.section(
       "misalignment", "Misalignment of the two domains",
-      "<p>How well behaviour and modality agree about the same user or item. BMA is behaviour-modal alignment, "
-      "part of DREAM\u2019s loss, added to the others\u2019. BM3 and FREEDOM have modal rows of items alone.</p>\n" +
+      "<p>How well the behaviour representation and the modal representation of the same user or item agree, as their "
+      "cosine: the higher it is, the better the two are aligned. BMA is behaviour-modal alignment, part of "
+      "DREAM\u2019s loss, added to the others\u2019. BM3 and FREEDOM have modal representations of items alone.</p>\n" +
           report.table(misalignment_table(study), "No model with two domains has been evaluated yet.") +
           misalignment_histograms(study));
   report.unseen(cosine_histograms(study));
@@ -99,12 +102,13 @@ void write_pages(const std::string& study_folder) {
       "plugin", "Alignment as a plug-in",
       plugin_bars(study) + report.table(plugin_table(study), "The study has no part with BMA as a plug-in."));
   report.section("ablations", "Ablations", report.table(ablations_table(study), "The study has no ablations."));
-  report.section("uniformity", "Alignment and uniformity",
-                 "<p>Alignment: the mean squared distance of the normalised vectors of training pairs. Uniformity: the "
-                 "logarithm of "
-                 "the mean of exp(\u22122 squared distance) over random pairs.</p>\n" +
-                     report.table(uniformity_table(study), "The study has no models."));
-  report.section("fidelity", "What is the paper\u2019s and what is ours", fidelity_words());
+  report.section(
+      "uniformity", "Alignment and uniformity",
+      "<p>Alignment: the mean squared distance of the normalised final embeddings of training pairs. Uniformity: the "
+      "logarithm of "
+      "the mean of exp(\u22122 squared distance) over random pairs.</p>\n" +
+          report.table(uniformity_table(study), "The study has no models."));
+  report.section("fidelity", "The paper\u2019s choices and this library\u2019s", fidelity_words());
   const Table missing = missing_table(study);
   report.section("missing", "What is missing",
                  report.table(missing, "Nothing: every run and every search is over.") +

@@ -132,8 +132,8 @@ std::string method_words(const Study& study) {
   return "<p>Split: " + escaped(study.split) + ". Seeds: " + listed(seeds) + ". Fingerprint of the data: <code>" +
          escaped(study.data.fingerprint) + "</code>." + program + " Epochs and settings were chosen on validation by " +
          escaped(metric_title(study.metric)) +
-         "; test was scored once, with the vectors of the best epoch, ranking all items with the user\u2019s "
-         "training " +
+         "; test was scored once, with the final embeddings of the best epoch, ranking all items with the "
+         "user\u2019s training " +
          (study.mask_valid_in_test ? "and validation items" : "items") + " left out.</p>\n";
 }
 
@@ -141,8 +141,8 @@ std::string fidelity_words() {
   return R"html(<p>DREAM is <cite>A Dual Representation Learning Model for Multimodal Recommendation</cite> (arXiv 2404.11119). No code was
 published with it. This library was written from the paper’s abstract, its figure captions and summaries of it. So the
 architecture is the paper’s, and many details are not: where the source was silent, a form was chosen, made an option with a
-name, and the default was searched for on validation data. Nothing here claims a number for the paper: every number in this
-report is ours.</p>
+name, and the default was searched for on validation data. The numbers of this report are those of this study’s runs; none is
+taken from the paper.</p>
 <h3>Said by the paper</h3>
 <ul>
 <li>Two lines of representation, behaviour and modality, fused at the end; a user-item graph convolution in LightGCN’s form.</li>
@@ -150,7 +150,7 @@ report is ours.</p>
 <li>S3 as the mean square error of batch similarity matrices; behaviour-modal alignment (BMA) as intra- and inter-alignment, in words.</li>
 <li>The diagnostics: modal information forgetting and misalignment, after its Figures 1 and 2.</li>
 </ul>
-<h3>Chosen here</h3>
+<h3>Chosen in this library</h3>
 <ul>
 <li>The form of the filter gate, the relation graphs among items and users, how users’ modal vectors arise, the fusion of
 modalities and of the two lines, the forms and weights of inter- and intra-alignment, and the regulariser.</li>
@@ -158,8 +158,8 @@ modalities and of the two lines, the forms and weights of inter- and intra-align
 <li>Training and evaluation follow the conventions of the MMRec family; ties rank by the smaller item index, and users without
 a training interaction are counted apart.</li>
 <li>The models that DREAM is compared with are written from their texts on the same parts, not run from their authors’ code.</li>
-<li>Alignment and uniformity are measured after Wang and Isola (ICML 2020), and the share of a modality is defined here; the
-paper does not have them.</li>
+<li>Alignment and uniformity are measured after Wang and Isola (ICML 2020), and the share of a modality is defined in this
+library; the paper does not have them.</li>
 <li>Significance is tested over users, for the seeds that were trained; the spread over seeds is in the tables.</li>
 </ul>
 <p><code>docs/fidelity.md</code> of the library says it part by part.</p>

@@ -80,15 +80,16 @@ Table against_dream(const Study& study, const std::string& group, const std::str
 
 Table models_table(const Study& study) {
   Table table{"models",
-              "Test metrics of the models, mean \u00b1 sample deviation over the seeds that are over; in bold the best "
-              "mean over the seeds that all of the models have. Valid " +
+              "Means over the finished seeds, \u00b1 the standard deviation (n \u2212 1) where there are "
+              "two or more. Metrics are those of test; in bold the best mean over the seeds that are finished for all "
+              "models. Validation " +
                   escaped(metric_title(study.metric)) +
-                  " is that of the best epoch, by which the epoch and the settings were chosen. Seconds are those of "
-                  "training, the median of a run\u2019s epochs.",
+                  " is each seed\u2019s at its best epoch, by which the epoch was chosen. Seconds are those of "
+                  "training, each seed\u2019s the median of its epochs.",
               part_columns("Model"),
               {}};
   add_metric_columns(table, study);
-  table.columns.push_back(spread_column("Valid " + metric_title(study.metric), "valid_" + study.metric));
+  table.columns.push_back(spread_column("Validation " + metric_title(study.metric), "valid_" + study.metric));
   table.columns.push_back(spread_column("Best epoch", "best_epoch"));
   table.columns.push_back(spread_column("Seconds an epoch", "seconds_per_epoch"));
   table.columns.push_back(number_column("Runs", "runs"));
@@ -111,14 +112,13 @@ Table models_table(const Study& study) {
 }
 
 Table differences_table(const Study& study) {
-  Table table{
-      "differences",
-      "DREAM minus each other model on test, with the 95 % interval of the difference of the users\u2019 means "
-      "and the p of a paired randomisation test over users (metrics averaged first over the seeds that are over "
-      "for both). p is not corrected for the number of comparisons.",
-      {words_column("", "against"), words_column("DREAM against", "label"), words_column("Metric", "metric"),
-       number_column("Difference", "difference"), number_column("Relative, %", "percent")},
-      {}};
+  Table table{"differences",
+              "DREAM minus each other model on test, with the 95 % interval of the difference of the users\u2019 means "
+              "and the p of a paired randomisation test over users (metrics averaged first over the seeds that are "
+              "finished for both). p is not corrected for the number of comparisons.",
+              {words_column("", "against"), words_column("DREAM against", "label"), words_column("Metric", "metric"),
+               number_column("Difference", "difference"), number_column("Relative, %", "percent")},
+              {}};
   for (const TableColumn& column : significance_columns()) table.columns.push_back(column);
   table.columns.push_back(number_column("Users", "users"));
   const Part* dream = study.find("dream");
@@ -147,7 +147,7 @@ Table differences_table(const Study& study) {
 Table cold_table(const Study& study) {
   Table table{"warm_and_cold",
               "Test metrics over warm items (with a training interaction) and cold ones (without), both ranked among "
-              "all items; mean \u00b1 sample deviation over the seeds.",
+              "all items; mean \u00b1 standard deviation (n \u2212 1) over the seeds.",
               part_columns("Model"),
               {}};
   const std::int64_t k = study.top_k.empty() ? 20 : *std::max_element(study.top_k.begin(), study.top_k.end());

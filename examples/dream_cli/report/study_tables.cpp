@@ -54,16 +54,48 @@ Table comparison(const Study& study, const std::string& file, const std::string&
   return table;
 }
 
-/// Sets the model with the largest mean in bold, over the seeds that are over in all models. Rows are the models.
+/// Sets in bold the models with the largest mean, as it is shown, over the seeds that are finished for all models; none
+/// where that is 0 or all are level. Rows are the models.
 void mark_best(Table& table, std::size_t column, const std::vector<const Part*>& models, const OfRun& of) {
   const std::vector<std::int64_t> seeds = shared_seeds(models);
   std::vector<std::optional<Spread>> means;
-  std::optional<double> largest;
+  double largest = 0;
   for (const Part* model : models) {
     means.push_back(spread(*model, seeds, of));
-    if (means.back()) largest = std::max(largest.value_or(means.back()->mean), means.back()->mean);
+    if (means.back()) largest = std::max(largest, means.back()->mean);
   }
-  for (std::size_t m = 0; m < models.size(); ++m) table.rows[m][column].best = means[m] && means[m]->mean == largest;
+  const auto leads = [&](const std::optional<Spread>& mean) { return mean && fixed(mean->mean) == fixed(largest); };
+  const bool level = std::all_of(means.begin(), means.end(), [&](const auto& mean) { return !mean || leads(mean); });
+  if (level || fixed(largest) == fixed(0)) return;
+  for (std::size_t m = 0; m < models.size(); ++m) table.rows[m][column].best = leads(means[m]);
+}
+
+/// Whether the whole grid failed, so that there is nothing to choose.
+bool search_failed(const Part& part) {
+  const auto failed = std::count_if(part.trials.begin(), part.trials.end(),
+                                    [](const Trial& trial) { return !trial.valid && !trial.failure.empty(); });
+  return !part.grid.empty() && !part.chosen && failed == static_cast<std::ptrdiff_t>(part.grid_size());
+}
+
+/// Whether the part's model has nothing to be trained with, as its whole search failed.
+bool is_left_out(const Study& study, const Part& part) {
+  return std::any_of(study.parts.begin(), study.parts.end(),
+                     [&](const Part& other) { return other.model == part.model && search_failed(other); });
+}
+
+/// Whether a command would go on with it, were its model not left out.
+bool is_unfinished(const StudyRun& run) { return !run.finished && run.failure.empty(); }
+
+/// The study without what failed.
+Study without_failures(const Study& study) {
+  Study rest = study;
+  for (Part& part : rest.parts) {
+    const bool left_out = is_left_out(study, part);
+    std::erase_if(part.runs, [&](const StudyRun& run) { return !run.finished && (left_out || !run.failure.empty()); });
+    if (search_failed(part)) part.grid.clear();
+  }
+  std::erase_if(rest.parts, [](const Part& part) { return part.runs.empty(); });
+  return rest;
 }
 
 /// A group's parts under DREAM, each compared with it.
@@ -199,6 +231,42 @@ Table plugin_table(const Study& study) {
       "Test metrics of models without and with behaviour-modal alignment in their loss; the difference is to the same "
       "model without.",
       "Model", rows);
+}
+
+int unfinished_runs(const Study& study, const Part& part) {
+  if (is_left_out(study, part)) return 0;
+  return static_cast<int>(std::count_if(part.runs.begin(), part.runs.end(), is_unfinished));
+}
+
+Table unfinished_table(const Study& study) {
+  Table table = missing_table(without_failures(study));
+  table.file = "unfinished";
+  return table;
+}
+
+Table failures_table(const Study& study) {
+  Table table{"failures",
+              "What failed, and why.",
+              {words_column("", "part"), words_column("Part", "label"), words_column("What", "what"),
+               words_column("Why", "why"), words_column("Folder", "folder")},
+              {}};
+  const auto add = [&](const Part& part, const std::string& what, const std::string& why, const std::string& folder) {
+    table.rows.push_back(
+        {words_cell(part.id), words_cell(part.label), words_cell(what), words_cell(why), words_cell(folder)});
+  };
+  for (const Part& part : study.parts) {
+    if (search_failed(part))
+      add(part, "search", "every trial failed; the first: " + part.trials.front().failure,
+          study.folder + "/search/" + part.id);
+    for (const StudyRun& run : part.runs) {
+      const std::string seed = std::to_string(run.seed);
+      if (!run.finished && !run.failure.empty())
+        add(part, "seed " + seed, run.failure, study.folder + "/runs/" + part.id + "/seed-" + seed);
+    }
+    if (is_left_out(study, part) && std::any_of(part.runs.begin(), part.runs.end(), is_unfinished))
+      add(part, "runs", "left out, as every trial of the search of " + part.model + " failed", "");
+  }
+  return table;
 }
 
 }  // namespace dream_cli::study_report

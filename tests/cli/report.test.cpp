@@ -252,7 +252,8 @@ TEST_CASE("a report compares and ranks over the seeds that are over on both side
   CHECK_FALSE(contains(page, "<strong>0.1250 \u00b1"));
   place.run("mf", 1, 0.02, false);
   place.report();
-  CHECK(contains(place.read("s/report.html"), "No seed is over in all models that have runs, so they are not ranked"));
+  CHECK(contains(place.read("s/report.html"),
+                 "No seed is finished for all models that have finished runs, so they are not"));
 }
 
 TEST_CASE("a report has the tests on NDCG beside those on Recall, where both were made") {
@@ -349,7 +350,7 @@ TEST_CASE("a report lists every run and search that is not over, and the command
         "frozen comparison: with DREAM on Recall@20\nvbpr+bma comparison: with VBPR on Recall@20\n");
   const std::string page = place.read("s/report.html");
   CHECK(contains(page, "dream study --data DATA --out s<"));
-  CHECK(contains(page, "14 of the study\u2019s 18 runs are over"));
+  CHECK(contains(page, "14 of the study\u2019s 18 runs are finished, so this may change"));
   const auto trials = place.table("search");
   REQUIRE(trials.size() == 3);
   CHECK(trials[0].at("chosen") == "no");
@@ -368,7 +369,7 @@ TEST_CASE("a whole study misses nothing, and one without any run still has a rep
   place.report();
   CHECK(place.table("missing").empty());
   const std::string page = place.read("s/report.html");
-  CHECK(contains(page, "All 18 runs of the study are over"));
+  CHECK(contains(page, "All 18 runs of the study are finished"));
   CHECK_FALSE(contains(page, "dream study --data"));
   std::filesystem::remove_all(place / "s/runs");
   std::filesystem::remove_all(place / "s/search");
@@ -535,4 +536,196 @@ TEST_CASE("a report that cannot be written leaves the one that is there") {
   place.write("s/tables", "in the way");
   CHECK_FAILS(place.Workplace::run("report --study s"), 1, "s/tables: cannot make this folder");
   CHECK(place.read("s/report.html") == page);
+}
+
+TEST_CASE("a report lists what failed apart from what its command goes on with") {
+  NEEDS_PROGRAM();
+  const StudyFolder place;
+  place.write("s/runs/mf/seed-3/failed.json", R"({"error": "training diverged: x"})");
+  place.report();
+  std::string unfinished;
+  for (const auto& row : place.table("unfinished"))
+    if (row.at("what") != "comparison")
+      unfinished += row.at("part") + " " + row.at("what") + ": " + row.at("missing") + "\n";
+  CHECK(unfinished == "mf search: 1 of 3 trials are over\nno-gate runs: all seeds\n");
+  REQUIRE(place.table("failures").size() == 1);
+  const auto failed = place.row("failures", "part", "mf");
+  CHECK(failed.at("what") == "seed 3");
+  CHECK(failed.at("why") == "training diverged: x");
+  CHECK(failed.at("folder") == "s/runs/mf/seed-3");
+  const std::string page = place.read("s/report.html");
+  CHECK(contains(page, "14 of the study\u2019s 18 runs are finished, 1 failed, so this may change"));
+  CHECK(contains(page, "keeps what failed and does not train it again"));
+}
+
+TEST_CASE("a report does not say that more will come where all that is left failed") {
+  NEEDS_PROGRAM();
+  StudyFolder place;
+  place.study["parts"][1]["chosen"] = {{"reg_weight", 1}};
+  place.put_study();
+  for (int seed = 1; seed <= 3; ++seed) place.run("no-gate", seed, 0.1, true);
+  place.write("s/runs/mf/seed-3/failed.json", R"({"error": "training diverged: x"})");
+  Json tests = Json::array();
+  for (const char* id : {"mf", "vbpr", "no-gate", "frozen", "vbpr+bma"}) {
+    const std::string part = id;
+    tests.push_back({{"part", part},
+                     {"against", part == "vbpr+bma" ? "vbpr" : "dream"},
+                     {"metric", "recall@20"},
+                     {"seeds", part == "mf" ? Json{1, 2} : Json{1, 2, 3}},
+                     {"difference", -0.01},
+                     {"low", -0.02},
+                     {"high", 0.01},
+                     {"p", 0.2},
+                     {"users", 40}});
+  }
+  place.write("s/significance.json", tests.dump());
+  place.report();
+  std::string page = place.read("s/report.html");
+  CHECK(place.table("unfinished").empty());
+  CHECK(
+      contains(page, "17 of the study\u2019s 18 runs are finished and 1 failed: <a href=\"#missing\">what failed</a>"));
+  CHECK_FALSE(contains(page, "so this may change"));
+  CHECK_FALSE(contains(page, "goes on where the study stopped"));
+  // A comparison that was not made yet is what a command makes.
+  std::filesystem::remove(place / "s/significance.json");
+  place.report();
+  CHECK(place.row("unfinished", "part", "mf").at("what") == "comparison");
+  // A model without any trial to choose from is left out, and its runs are nothing to wait for.
+  std::filesystem::remove_all(place / "s/runs/mf");
+  std::filesystem::remove_all(place / "s/search/mf");
+  place.study["parts"][1]["chosen"] = nullptr;
+  place.put_study();
+  for (const char* trial : {"0", "1", "2"}) {
+    place.write(std::string("s/search/mf/trial-") + trial + "/trial.json", R"({"reg_weight": 2})");
+    place.write(std::string("s/search/mf/trial-") + trial + "/failed.json", R"({"error": "training diverged: y"})");
+  }
+  place.report();
+  for (const auto& row : place.table("unfinished")) CHECK(row.at("part") != "mf");
+  const auto failures = place.table("failures");
+  REQUIRE(failures.size() == 2);
+  CHECK(failures[0].at("why") == "every trial failed; the first: training diverged: y");
+  CHECK(failures[1].at("what") == "runs");
+  CHECK(contains(place.read("s/report.html"), "15 of the study\u2019s 18 runs are finished and 3 failed"));
+}
+
+TEST_CASE("a report of a study without DREAM says that nothing is tested there") {
+  NEEDS_PROGRAM();
+  StudyFolder place;
+  place.study["parts"].erase(0);
+  place.put_study();
+  place.report();
+  const std::string page = place.read("s/report.html");
+  CHECK(contains(page,
+                 "this study does not train it; the study\u2019s command with <code>--models dream</code> adds it"));
+  CHECK(contains(page, "among models only differences from DREAM are, and this study does not train it."));
+  CHECK_FALSE(contains(page, "has not been tested"));
+  CHECK_FALSE(contains(page, "No other model"));
+}
+
+TEST_CASE("a report says what a comparison that has not been made waits for") {
+  NEEDS_PROGRAM();
+  const StudyFolder place;
+  std::filesystem::remove(place / "s/significance.json");
+  place.report();
+  CHECK(contains(place.read("s/report.html"), "Whether this is more than chance has not been tested yet."));
+  for (int seed = 1; seed <= 3; ++seed) place.run("mf", seed, 0.2, false);
+  place.report();  // MF, DREAM, VBPR
+  CHECK(contains(place.read("s/report.html"), "has not been tested yet."));
+  for (int seed = 1; seed <= 3; ++seed) place.run("vbpr", seed, 0.3, false);
+  place.report();  // VBPR, MF, DREAM
+  CHECK(contains(place.read("s/report.html"), "is not tested: among models only differences from DREAM are."));
+  std::filesystem::remove_all(place / "s/runs/dream");
+  place.report();
+  CHECK(contains(place.read("s/report.html"), "<p>DREAM has no finished run yet.</p>"));
+}
+
+TEST_CASE("a report says why nothing was diagnosed") {
+  NEEDS_PROGRAM();
+  StudyFolder place;
+  const auto without_diagnostics = [&](const std::string& id, int seed) {
+    Json line = StudyFolder::epoch(2, 0.1, false);
+    line.erase("diagnostics");
+    place.write("s/runs/" + id + "/seed-" + std::to_string(seed) + "/metrics.jsonl", line.dump() + "\n");
+  };
+  for (const char* id : {"dream", "vbpr", "vbpr+bma", "frozen", "mf"})
+    for (int seed = 1; seed <= 3; ++seed) without_diagnostics(id, seed);
+  place.study["settings"]["diagnostics"] = false;
+  place.put_study();
+  place.report();
+  std::string page = place.read("s/report.html");
+  // Forgetting, shares, misalignment, uniformity.
+  CHECK(occurrences(page, "was made with <code>diagnostics = false</code>") == 4);
+  CHECK_FALSE(contains(page, "evaluated yet"));
+  place.study["settings"].erase("diagnostics");
+  place.study["shared"] = {{{"key", "diagnostics"}, {"value", false}, {"default", true}, {"differs", true}}};
+  place.put_study();
+  place.report();
+  CHECK(occurrences(place.read("s/report.html"), "was made with <code>diagnostics = false</code>") == 4);
+
+  const StudyFolder plain;
+  for (int seed = 1; seed <= 3; ++seed) plain.run("dream", seed, 0.1, false);
+  plain.report();
+  page = plain.read("s/report.html");
+  CHECK(contains(page, "No run evaluated so far is of a model with trained modal embeddings."));
+  CHECK(contains(page, "No run evaluated so far is of a model with a modal representation of items."));
+  std::filesystem::remove_all(plain / "s/runs");
+  plain.report();
+  CHECK(contains(plain.read("s/report.html"), "<p>No run has been evaluated yet.</p>"));
+}
+
+TEST_CASE("a report sets in bold what is shown as the best, and nothing where all are level or zero") {
+  NEEDS_PROGRAM();
+  const StudyFolder place;
+  for (int seed = 1; seed <= 3; ++seed) {
+    place.run("dream", seed, 0.120004, true);
+    place.run("vbpr", seed, 0.120001, false);
+    place.run("mf", seed, 0.1, false);
+  }
+  place.report();
+  std::string page = place.read("s/report.html");
+  CHECK(occurrences(page, "<td><strong>0.1200 \u00b1 0.0000</strong></td>") ==
+        4);  // Recall@20, all items and warm ones
+  CHECK(contains(page,
+                 "<strong>DREAM</strong> and <strong>VBPR</strong> are level on test Recall@20 at 0.1200 "
+                 "(mean of 3 seeds), 0.0200 (20.0 %) ahead of MF"));
+  CHECK(contains(page, "On NDCG@20 DREAM and VBPR are level."));
+  for (int seed = 1; seed <= 3; ++seed) place.run("mf", seed, 0.12, false);
+  place.report();
+  page = place.read("s/report.html");
+  CHECK(occurrences(page, "<td><strong>") == 1);  // that of the chosen trial
+  CHECK(contains(page, "On NDCG@20 all are level."));
+  CHECK_FALSE(contains(page, "0.0 %"));
+  for (const char* id : {"dream", "vbpr", "mf"})
+    for (int seed = 1; seed <= 3; ++seed) place.run(id, seed, 0, false);
+  place.report();
+  CHECK(occurrences(place.read("s/report.html"), "<td><strong>") == 1);
+}
+
+TEST_CASE("the charts of a report have whole epochs, and three numbers or more beside a histogram") {
+  NEEDS_PROGRAM();
+  const StudyFolder place;
+  place.report();
+  CHECK_FALSE(contains(place.read("s/report.html"), "class=\"tick\">1.5<"));
+  CHECK(contains(place.read("s/report.html"), "class=\"tick\">2<"));
+  for (int seed = 1; seed <= 3; ++seed) {
+    Json line = StudyFolder::epoch(2, 0.1, false);
+    line["diagnostics"]["misalignment"]["items"]["histogram"] = {0, 0, 9, 91};
+    place.write("s/runs/vbpr/seed-" + std::to_string(seed) + "/metrics.jsonl", line.dump() + "\n");
+    std::filesystem::remove_all(place / "s/runs/vbpr+bma");
+  }
+  place.report();
+  for (const char* percent : {"20", "40", "60", "80"})
+    CHECK(contains(place.read("s/report.html"), "class=\"tick\">" + std::string(percent) + "<"));
+}
+
+TEST_CASE("a report says what its numbers are in words that need no other page") {
+  NEEDS_PROGRAM();
+  const StudyFolder place;
+  place.report();
+  const std::string page = place.read("s/report.html");
+  CHECK(contains(page, "<th scope=\"col\">Validation Recall@20</th>"));
+  CHECK(contains(page, "Means over the finished seeds, "));
+  CHECK(contains(page, "the higher it is, the better the two are aligned"));
+  CHECK(contains(page, "A setting that a model does not have has no effect on that model."));
+  CHECK_FALSE(contains(page, "is ours"));
 }

@@ -1,4 +1,7 @@
+#include <algorithm>
 #include <cmath>
+#include <numeric>
+#include <tuple>
 
 #include <dream/data/synthetic.hpp>
 #include <dream/eval/diagnostics.hpp>
@@ -120,9 +123,69 @@ TEST_CASE("Shares say how much of the modal representation each modality is, and
 
 namespace {
 
-/// The parts of a model's modal rows make these rows; what a diagnosis says of them is the same by kernels.
+/// <x_i, y_i>.
+double inner(MatrixView<const double> x, MatrixView<const double> y, index_t i) {
+  return std::inner_product(x.row(i), x.row(i) + x.cols, y.row(i), 0.0);
+}
+
+/// The rows that a diagnosis of everybody is made of, on the host.
+struct Expected {
+  std::vector<double> shares, cosines{0, 0};  // of the modalities; of users and of items
+  std::vector<std::int64_t> entities{0, 0};
+};
+
+template <class Model>
+Expected expected_of(Context<Cpu>& context, Model& model, index_t users, index_t items) {
+  std::vector<index_t> numbers(static_cast<std::size_t>(std::max(users, items)));
+  std::iota(numbers.begin(), numbers.end(), 0);
+  const VectorView<const index_t> all_users{numbers.data(), users}, all_items{numbers.data(), items};
+  Tape<double, Cpu> tape(context);
+  Expected expected;
+  const ModalParts<double> parts = model.modal_parts(tape, all_items);
+  // <w_m h_m, e> = w_m sum_k w_k <h_m, h_k>, summed over the items.
+  double total = 0;
+  for (std::size_t m = 0; m < parts.rows.size(); ++m) {
+    double along = 0;
+    for (std::size_t k = 0; k < parts.rows.size(); ++k)
+      for (index_t i = 0; i < items; ++i)
+        along += parts.weights(i, static_cast<index_t>(m)) * parts.weights(i, static_cast<index_t>(k)) *
+                 inner(tape.value(parts.rows[m]), tape.value(parts.rows[k]), i);
+    expected.shares.push_back(along);
+    total += along;
+  }
+  for (double& share : expected.shares) share /= total;
+
+  tape.clear();
+  const auto [behaviour, modal] = model.domains(tape, all_users, all_items);
+  for (const auto& [k, one, other] :
+       {std::tuple{0u, behaviour.users, modal.users}, {1u, behaviour.items, modal.items}}) {
+    if (!one.valid() || !other.valid()) continue;
+    const MatrixView<const double> x = tape.value(one), y = tape.value(other);
+    for (index_t i = 0; i < x.rows; ++i) {
+      const double lengths = std::sqrt(inner(x, x, i) * inner(y, y, i));
+      if (lengths == 0) continue;
+      expected.cosines[k] += inner(x, y, i) / lengths;
+      ++expected.entities[k];
+    }
+    expected.cosines[k] /= static_cast<double>(expected.entities[k]);
+  }
+  return expected;
+}
+
+/// Up to the order of sums over some thousand products.
+void check_diagnosis(const Diagnostics& found, const Expected& expected) {
+  REQUIRE(found.shares.size() == expected.shares.size());
+  for (std::size_t m = 0; m < expected.shares.size(); ++m)
+    CHECK(std::abs(found.shares[m].second - expected.shares[m]) < 1e-10);
+  CHECK(found.users.entities == expected.entities[0]);
+  CHECK(found.items.entities == expected.entities[1]);
+  CHECK(std::abs(found.users.mean_cosine - expected.cosines[0]) < 1e-10);
+  CHECK(std::abs(found.items.mean_cosine - expected.cosines[1]) < 1e-10);
+}
+
+/// The parts of a model's modal rows make these rows; a diagnosis is of these and of both domains, by kernels too.
 template <template <class, class> class Model, class Options>
-void check_parts(const Options& options, const ModelDataOptions& prepared, bool are_the_domain) {
+void check_parts(const Options& options, const ModelDataOptions& prepared, bool are_the_domain, bool users_have_both) {
   Context<Cpu> context(1);
   Context<Emulated> emulated;
   const Dataset dataset = world();
@@ -139,45 +202,51 @@ void check_parts(const Options& options, const ModelDataOptions& prepared, bool 
   const ModalParts<double> parts = model.modal_parts(tape, {some.data(), 5});
   REQUIRE(parts.rows.size() == 2);
   REQUIRE(parts.weights.rows() == 5);
-  const auto [behaviour, modal] = model.domains(tape, {some.data(), 1}, {some.data(), 5});
-  double off = 0;
+  const Var modal = model.domains(tape, {some.data(), 1}, {some.data(), 5})[1].items;
+  double off = 0, largest = 0;
   for (index_t i = 0; i < 5 && are_the_domain; ++i)
     for (index_t j = 0; j < 8; ++j) {
       double sum = 0;
       for (std::size_t m = 0; m < 2; ++m)
         sum += parts.weights(i, static_cast<index_t>(m)) * tape.value(parts.rows[m])(i, j);
-      off = std::max(off, std::abs(sum - tape.value(modal.items)(i, j)));
+      off = std::max(off, std::abs(sum - tape.value(modal)(i, j)));
+      largest = std::max(largest, std::abs(sum));
     }
   CHECK(off < 1e-12);
+  if (are_the_domain) CHECK(largest > 1e-3);
 
+  const Expected expected = expected_of(context, model, data.users, data.items);
+  CHECK(std::abs(expected.shares[0] - expected.shares[1]) > 1e-3);  // so that it matters which is which
+  CHECK((expected.entities[0] > 0) == users_have_both);
+  CHECK(expected.entities[1] > 0);
   const auto found = diagnose(context, context, model, data, users.view(), items.view(), interactions.view());
-  const auto by_kernels = diagnose(emulated, context, again, uploaded, users.view(), items.view(), interactions.view());
-  REQUIRE(found.shares.size() == 2);
   CHECK(found.shares[0].first == "image");
-  CHECK(std::abs(found.shares[0].second + found.shares[1].second - 1) < 1e-12);
-  for (std::size_t m = 0; m < 2; ++m) CHECK(std::abs(by_kernels.shares[m].second - found.shares[m].second) < 1e-10);
+  CHECK(found.shares[1].first == "text");
+  check_diagnosis(found, expected);
+  check_diagnosis(diagnose(emulated, context, again, uploaded, users.view(), items.view(), interactions.view()),
+                  expected);
 }
 
 }  // namespace
 
-TEST_CASE("Every model with modalities says what they add to its modal rows, on the host and by kernels") {
+TEST_CASE("A diagnosis says what modalities add to the modal rows and how far domains are apart, on both backends") {
   ModelDataOptions binary;
   binary.item_graph = ItemGraph::binary;
   DreamOptions learned;
   learned.embedding_size = 8;
   learned.modality_weights = ModalityWeights::learned;
-  check_parts<Dream>(learned, learned.data, true);
+  check_parts<Dream>(learned, learned.data, true, true);
   FreedomOptions freedom;
   VbprOptions vbpr;
   Bm3Options bm3;
   MgcnOptions mgcn;
   freedom.embedding_size = vbpr.embedding_size = bm3.embedding_size = mgcn.embedding_size = 8;
-  check_parts<Vbpr>(vbpr, {}, true);
-  check_parts<Bm3>(bm3, {}, true);
-  check_parts<Freedom>(freedom, binary, true);
+  check_parts<Vbpr>(vbpr, {}, true, true);
+  check_parts<Bm3>(bm3, {}, true, false);
+  check_parts<Freedom>(freedom, binary, true, false);
   freedom.n_mm_layers = 2;
-  check_parts<Freedom>(freedom, binary, true);
-  check_parts<Mgcn>(mgcn, {}, false);
+  check_parts<Freedom>(freedom, binary, true, false);
+  check_parts<Mgcn>(mgcn, {}, false, true);
 }
 
 TEST_CASE("A model is diagnosed in all it has: DREAM in both domains, LightGCN in one") {
@@ -191,27 +260,37 @@ TEST_CASE("A model is diagnosed in all it has: DREAM in both domains, LightGCN i
       interaction_matrix<double>(context, dataset.train, dataset.user_count(), dataset.item_count());
   const auto users = random_matrix(data.users, 8, 1), items = random_matrix(data.items, 8, 2);
   Dream<double, Cpu> model(context, data, options, 1);
-  const Diagnostics found = diagnose(context, context, model, data, users.view(), items.view(), interactions.view());
-  REQUIRE(found.forgetting.size() == 2);
-  CHECK(found.forgetting[0].first == "image");
-  CHECK(std::abs(found.forgetting[0].second) < 1e-14);
-  CHECK(found.users.entities > 0);
-  CHECK(found.items.entities > 0);
-  CHECK(std::abs(found.items.mean_cosine) < 1);
-  CHECK(found.alignment == alignment<double>(context, users.view(), items.view(), interactions.view()));
-
   const auto uploaded = upload<double>(emulated, data);
   Dream<double, Emulated> again(emulated, uploaded, options, 1);
-  const Diagnostics by_kernels =
-      diagnose(emulated, context, again, uploaded, users.view(), items.view(), interactions.view());
-  CHECK(by_kernels.users.entities == found.users.entities);
-  CHECK(std::abs(by_kernels.users.mean_cosine - found.users.mean_cosine) < 1e-12);
-  CHECK(std::abs(by_kernels.items.mean_cosine - found.items.mean_cosine) < 1e-12);
+  // The text is forgotten, the image is not.
+  const auto moved = random_matrix(data.items, 7, 3);
+  const std::span<const double> values(moved.data(), static_cast<std::size_t>(moved.size()));
+  upload<double>(context, values, model.large_parameters()[1].value.data());
+  upload<double>(emulated, values, again.large_parameters()[1].value.data());
+  const double forgotten =
+      forgetting(moved.view(), data.modalities[1].features.view().full(), data.modalities[1].present);
+  CHECK(forgotten > 0.5);
+  const Expected expected = expected_of(context, model, data.users, data.items);
+
+  const auto check = [&](const Diagnostics& found) {
+    REQUIRE(found.forgetting.size() == 2);
+    CHECK(found.forgetting[0].first == "image");
+    CHECK(std::abs(found.forgetting[0].second) < 1e-14);
+    CHECK(found.forgetting[1].first == "text");
+    CHECK(std::abs(found.forgetting[1].second - forgotten) < 1e-13);
+    check_diagnosis(found, expected);
+    CHECK(found.alignment == alignment<double>(context, users.view(), items.view(), interactions.view()));
+    CHECK(found.user_uniformity == uniformity<double>(context, users.view()));
+    CHECK(found.item_uniformity == uniformity<double>(context, items.view()));
+  };
+  check(diagnose(context, context, model, data, users.view(), items.view(), interactions.view()));
+  check(diagnose(emulated, context, again, uploaded, users.view(), items.view(), interactions.view()));
 
   LightGcn<double, Cpu> plain(context, data, {.embedding_size = 8}, 1);
   const Diagnostics one = diagnose(context, context, plain, data, users.view(), items.view(), interactions.view());
   CHECK(one.forgetting.empty());
   CHECK(one.shares.empty());
   CHECK(one.users.entities == 0);
-  CHECK(one.user_uniformity < 0);
+  CHECK(one.items.entities == 0);
+  CHECK(one.user_uniformity == uniformity<double>(context, users.view()));
 }

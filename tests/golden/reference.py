@@ -233,11 +233,42 @@ def norm_reg(users, positives, negatives):
     return sum(torch.sqrt((e * e).sum()) for e in (users, positives, negatives)) / users.shape[0]
 
 
+# ------------------------------------------------------------------------------------------------------------- dropout
+
+
+def philox4x32(counter, key):
+    """Philox4x32-10 (Salmon et al., SC 2011): four 32-bit words of a 128-bit counter under a 64-bit key."""
+    low = 0xFFFFFFFF
+    c = [counter >> shift & low for shift in (0, 32, 64, 96)]
+    k = [key & low, key >> 32]
+    for _ in range(10):
+        p, r = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
+        c = [r >> 32 ^ c[1] ^ k[0], r & low, p >> 32 ^ c[3] ^ k[1], p & low]
+        k = [k[0] + 0x9E3779B9 & low, k[1] + 0xBB67AE85 & low]
+    return c
+
+
+def dropout_mask(rate, seed, stream, step, rows, columns):
+    """1 / (1 - rate) where a value is kept and 0 where it is dropped.
+
+    Four neighbours of a row take the words of one block: the key is the seed, the counter holds the block's number
+    (64 bits, from stream * 2^40), the step (32) and 7, dropout's number among the uses (32). A word below rate * 2^32
+    drops its value.
+    """
+    mask, blocks = torch.zeros(rows, columns), -(-columns // 4)
+    for i in range(rows):
+        for j in range(columns):
+            block = (stream << 40) + i * blocks + j // 4
+            word = philox4x32(block | step << 64 | 7 << 96, seed)[j % 4]
+            mask[i, j] = 1 / (1 - rate) if word >= int(rate * 2**32) else 0.0
+    return mask
+
+
 # -------------------------------------------------------------------------------------------------------------- models
 
 
 def dream(config, interactions, raw, parameters, users, positives, negatives):
-    """The whole model: returns a dict with the unweighted terms, the weighted `total`, E_B, E_M and E.
+    """The whole model: returns a dict with the unweighted terms, the weighted `total`, E_B, E_M and E; H_I,m and w_im.
 
     raw: {modality: raw features}, in the order (alphabetical in the cases) that modality weights and pairs use. A term that needs a switched-off
     line is 0; `pairs` sums over the lines that exist.
@@ -297,6 +328,8 @@ def dream(config, interactions, raw, parameters, users, positives, negatives):
         else:
             a = torch.softmax(parameters["modality_logits"].flatten(), dim=0)
         e_m_items = weighted_sum(a, torch.stack(p_items, dim=1), h_items)
+        out["weights"] = renormalised_weights(a, torch.stack(p_items, dim=1))
+        out.update({f"H.{name}": h for name, h in zip(names, h_items)})
         e_m_users = weighted_sum(a, torch.stack(p_users, dim=1), h_users)
 
     beta = config["modal_weight"] if config["behaviour_line"] else 1.0
@@ -363,66 +396,103 @@ def mf_bpr(config, parameters, users, positives, negatives):
     return out
 
 
+def add_alignment(config, out, behaviour, modal):
+    """BMA plugged into a model: the terms `inter` and `intra` where the config has `alignment`, and `total` with them.
+
+    A domain is the batch's rows {"users": U, "items": P}, or the items alone. Inter and `moments` compare the domains,
+    users and items apart, where both have them; `pairs` is inside each domain.
+    """
+    options = config.get("alignment")
+    if options is None:
+        return
+    shared = [(modal[side], behaviour[side]) for side in ("users", "items") if side in modal and side in behaviour]
+    out["inter"] = sum(info_nce(m, b, options["temperature"], options["inter_directions"]) for m, b in shared)
+    if options["intra"] == "moments":
+        out["intra"] = sum(moment_distance(b, m) for m, b in shared)
+    else:
+        assert options["intra"] == "pairs"
+        out["intra"] = sum(pair_distance(domain["users"], domain["items"]) for domain in (behaviour, modal))
+    out["total"] = out["total"] + options["inter_weight"] * out["inter"] + options["intra_weight"] * out["intra"]
+
+
 def vbpr(config, interactions, raw, parameters, users, positives, negatives):
-    """e_u = the 2d-wide user row, e_i = [E_I ; sum_m F_m W_m + b], F_m constant; BPR + w_reg norm-reg on these rows."""
-    modal = parameters["feature_bias"]
-    for name in raw:
-        modal = modal + normalise_features(raw[name], config["feature_normalization"]) @ parameters[f"{name}.weight"]
+    """e_u = the 2d-wide user row, e_i = [E_I ; sum_m F_m W_m + b], F_m constant; BPR + w_reg norm-reg on these rows.
+
+    The domains are the halves of users and items; a modality's part of the items is F_m W_m.
+    """
+    d = config["embedding_size"]
+    features = {name: normalise_features(value, config["feature_normalization"]) for name, value in raw.items()}
+    parts = {name: features[name] @ parameters[f"{name}.weight"] for name in raw}
+    modal = parameters["feature_bias"] + sum(parts.values())
     e_users, e_items = parameters["user_embedding"], torch.cat([parameters["item_embedding"], modal], dim=1)
     u, p, j = e_users[users], e_items[positives], e_items[negatives]
     out = {"bpr": bpr(u, p, j), "reg": norm_reg(u, p, j)}
     out["total"] = out["bpr"] + config["reg_weight"] * out["reg"]
+    add_alignment(config, out, {"users": u[:, :d], "items": p[:, :d]}, {"users": u[:, d:], "items": p[:, d:]})
+    out["E_B.users"], out["E_B.items"] = e_users[:, :d], e_items[:, :d]
+    out["E_M.users"], out["E_M.items"] = e_users[:, d:], e_items[:, d:]
+    out.update({f"H.{name}": part for name, part in parts.items()})
+    out["weights"] = torch.ones(len(modal), len(raw))
     out["E.users"], out["E.items"] = e_users, e_items
     return out
 
 
-def affine(parameters, name, weight="weight", bias="bias", x=None):
-    """x W + b with the parameters of that name; x defaults to the modal embeddings Z of the modality `name`."""
-    x = parameters[f"{name}.features"] if x is None else x
+def affine(x, parameters, name, weight="weight", bias="bias"):
+    """x W + b with the parameters of that name."""
     return x @ parameters[f"{name}.{weight}"] + parameters[f"{name}.{bias}"]
 
 
-def bm3_representations(config, interactions, names, parameters):
+def modal_projection(config, raw, parameters, name):
+    """X_m = Z_m W_m + b_m; Z_m is a parameter or, with `train_features` false, F_m."""
+    if config.get("train_features", True):
+        return affine(parameters[f"{name}.features"], parameters, name)
+    return affine(normalise_features(raw[name], config["feature_normalization"]), parameters, name)
+
+
+def bm3_representations(config, interactions, raw, parameters):
     """h_U = E_B, h_I = E_B + E_I and X_m = Z_m W_m + b_m of everybody, under the keys users, items and m."""
     h_users, h_items = propagate_behaviour(
         interactions, parameters["user_embedding"], parameters["item_embedding"], config["n_ui_layers"]
     )
     h = {"users": h_users, "items": h_items + parameters["item_embedding"]}
-    return {**h, **{name: affine(parameters, name) for name in names}}
+    return {**h, **{name: modal_projection(config, raw, parameters, name) for name in raw}}
 
 
-def bm3_targets(representations, masks=None):
-    """The constants h_U', h_I', X_m': detached copies, times a dropout mask of 0 and 1 / (1 - p) where one is given."""
-    return {
-        name: (value * masks[name] if masks and name in masks else value).detach()
-        for name, value in representations.items()
-    }
+def bm3_targets(representations, users, positives, masks=None):
+    """The constants h_u', h_i', x_m' of the batch: detached copies, times a mask of 0 and 1 / (1 - p) for each row."""
+    rows = {name: value[users if name == "users" else positives] for name, value in representations.items()}
+    return {name: (row if masks is None else row * masks[name]).detach() for name, row in rows.items()}
 
 
 def bm3(config, interactions, raw, parameters, users, positives, targets=None, masks=None):
     """Both sides' and the modalities' distances to the targets; the score is p(h_u) . p(h_i), p(x) = x Wp + bp.
 
     Without negatives. `targets` replaces those that bm3_targets makes of the current parameters and `masks`. The norms
-    are those of the whole h_U and h_I, over the number of items.
+    are those of the whole h_U and h_I, over the number of items. The domains are, of items alone, h_i and the mean of
+    x_m, the modalities' parts.
     """
-    h = bm3_representations(config, interactions, list(raw), parameters)
+    h = bm3_representations(config, interactions, raw, parameters)
     if targets is None:
-        targets = bm3_targets(h, masks)
-    predicted = {name: affine(parameters, "predictor", x=value) for name, value in h.items()}
-    items_target = targets["items"][positives]
+        targets = bm3_targets(h, users, positives, masks)
+    predicted = {name: affine(value, parameters, "predictor") for name, value in h.items()}
     out = {
-        "users": pair_distance(predicted["users"][users], items_target),
-        "items": pair_distance(predicted["items"][positives], targets["users"][users]),
+        "users": pair_distance(predicted["users"][users], targets["items"]),
+        "items": pair_distance(predicted["items"][positives], targets["users"]),
         "modal": torch.zeros(()),
     }
     for name in raw:
         x = predicted[name][positives]
-        out["modal"] = out["modal"] + pair_distance(x, items_target) + pair_distance(x, targets[name][positives])
+        out["modal"] = out["modal"] + pair_distance(x, targets["items"]) + pair_distance(x, targets[name])
     norms = [torch.sqrt((h[side] * h[side]).sum()) for side in ("users", "items")]
     out["reg"] = (norms[0] + norms[1]) / interactions.shape[1]
     out["total"] = (
         out["users"] + out["items"] + config["cl_weight"] * out["modal"] + config["reg_weight"] * out["reg"]
     )
+    modal = torch.stack([h[name] for name in raw]).mean(dim=0)
+    add_alignment(config, out, {"items": h["items"][positives]}, {"items": modal[positives]})
+    out["E_B.items"], out["E_M.items"] = h["items"], modal
+    out.update({f"H.{name}": h[name] for name in raw})
+    out["weights"] = torch.full((len(modal), len(raw)), 1 / len(raw))
     out["E.users"], out["E.items"] = predicted["users"], predicted["items"]
     return out
 
@@ -431,30 +501,38 @@ def freedom(config, interactions, pruned, raw, parameters, users, positives, neg
     """Users E_B, items E_B + S^L E_I with S = sum_m a_m S_m binary; BPR + w_reg sum_m BPR(users, X_m[i], X_m[j]).
 
     The loss takes E_B on the graph of `pruned`, a subset of the interactions with its own degrees; E.users and E.items
-    take it on all interactions. The weights a_m are used as given, for every item.
+    take it on all interactions. The weights a_m are used as given, for every item. The domains are E_B and, of items
+    alone, h; a modality's part of h is S_m times the h before the last product with S.
     """
-    graph = torch.zeros(interactions.shape[1], interactions.shape[1])
-    for a, name in zip(config["modality_weight_values"], raw, strict=True):
-        features = normalise_features(raw[name], config["feature_normalization"])
-        graph = graph + a * knn_graph(features, config["knn_k"], binary=True)
-    h = parameters["item_embedding"]
+    graphs = {
+        name: knn_graph(normalise_features(raw[name], config["feature_normalization"]), config["knn_k"], binary=True)
+        for name in raw
+    }
+    weights = dict(zip(raw, config["modality_weight_values"], strict=True))
+    graph = sum(weights[name] * graphs[name] for name in raw)
+    h, before = parameters["item_embedding"], None
     for _ in range(config["n_mm_layers"]):
-        h = graph @ h
+        h, before = graph @ h, h
 
     def represent(edges):
         e_users, e_items = propagate_behaviour(
             edges, parameters["user_embedding"], parameters["item_embedding"], config["n_ui_layers"]
         )
-        return e_users, e_items + h
+        return e_users, e_items, e_items + h
 
-    e_users, e_items = represent(pruned)
+    e_users, b_items, e_items = represent(pruned)
     u = e_users[users]
     out = {"bpr": bpr(u, e_items[positives], e_items[negatives]), "modal": torch.zeros(())}
     for name in raw:
-        x = affine(parameters, name)
+        x = modal_projection(config, raw, parameters, name)
         out["modal"] = out["modal"] + bpr(u, x[positives], x[negatives])
     out["total"] = out["bpr"] + config["reg_weight"] * out["modal"]
-    out["E.users"], out["E.items"] = represent(interactions)
+    add_alignment(config, out, {"items": b_items[positives]}, {"items": h[positives]})
+    out["E_B.users"], out["E_B.items"], fused = represent(interactions)
+    out["E_M.items"] = h
+    out.update({f"H.{name}": graphs[name] @ before for name in raw})
+    out["weights"] = torch.tensor([list(weights.values())] * len(h))
+    out["E.users"], out["E.items"] = out["E_B.users"], fused
     return out
 
 
@@ -466,7 +544,8 @@ def attention_weights(parts, weight, bias, query):
 def mgcn(config, interactions, raw, parameters, users, positives, negatives):
     """E = E_B + side, side from the modalities' common and preferred parts; BPR + w_cl InfoNCE + w_reg L_reg.
 
-    An item without the modality has a zero row in C_m and takes part in the attention with it.
+    An item without the modality has a zero row in C_m and takes part in the attention with it. The domains are E_B and
+    side; the parts of the items' common row are C_m, weighted by the attention.
     """
     b_users, b_items = propagate_behaviour(
         interactions, parameters["user_embedding"], parameters["item_embedding"], config["n_ui_layers"]
@@ -475,13 +554,14 @@ def mgcn(config, interactions, raw, parameters, users, positives, negatives):
     parts, preferences = [], []
     for name in raw:
         features = normalise_features(raw[name], config["feature_normalization"])
-        gate = torch.sigmoid(affine(parameters, name, "gate_weight", "gate_bias", affine(parameters, name)))
+        x = modal_projection(config, raw, parameters, name)
+        gate = torch.sigmoid(affine(x, parameters, name, "gate_weight", "gate_bias"))
         c_items = parameters["item_embedding"] * gate
         graph = knn_graph(features, config["knn_k"])
         for _ in range(config["n_mm_layers"]):
             c_items = graph @ c_items
         parts.append(torch.cat([normalised_interactions(interactions) @ c_items, c_items]))
-        preferences.append(torch.sigmoid(affine(parameters, name, "preference_weight", "preference_bias", e_b)))
+        preferences.append(torch.sigmoid(affine(e_b, parameters, name, "preference_weight", "preference_bias")))
     a = attention_weights(parts, *(parameters[f"attention.{name}"] for name in ("weight", "bias", "query")))
     common = sum(a[:, m : m + 1] * c for m, c in enumerate(parts))
     side = (sum(g * (c - common) for g, c in zip(preferences, parts)) + common) / (len(parts) + 1)
@@ -494,6 +574,16 @@ def mgcn(config, interactions, raw, parameters, users, positives, negatives):
         side[:n][users], b_users[users], config["temperature"]
     )
     out["total"] = out["bpr"] + config["cl_weight"] * out["contrast"] + config["reg_weight"] * out["reg"]
+    add_alignment(
+        config,
+        out,
+        {"users": b_users[users], "items": b_items[positives]},
+        {"users": side[:n][users], "items": side[n:][positives]},
+    )
+    out["E_B.users"], out["E_B.items"] = b_users, b_items
+    out["E_M.users"], out["E_M.items"] = side[:n], side[n:]
+    out.update({f"H.{name}": part[n:] for name, part in zip(raw, parts)})
+    out["weights"] = a[n:]
     out["E.users"], out["E.items"] = e[:n], e[n:]
     return out
 

@@ -1,5 +1,6 @@
 #include "report.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <dream/core/file.hpp>
 
@@ -35,6 +36,14 @@ class Report {
     tables_.push_back(table);
     return table.rows.empty() ? "<p>" + otherwise + "</p>\n" : table.html();
   }
+  /// The table of parts, or a sentence where it has no number.
+  std::string numbers(const Table& table, const std::string& otherwise) {
+    const bool any = std::any_of(table.rows.begin(), table.rows.end(), [](const std::vector<TableCell>& row) {
+      return std::any_of(row.begin() + 2, row.end() - 1, [](const auto& cell) { return !cell.stored[0].empty(); });
+    });
+    tables_.push_back(table);
+    return any ? table.html() : "<p>" + otherwise + "</p>\n";
+  }
   void unseen(const Table& table) { tables_.push_back(table); }
 
   void write() const {
@@ -59,21 +68,40 @@ std::string figure_or(const std::string& figure, const std::string& otherwise) {
   return figure.empty() ? "<p>" + otherwise + "</p>\n" : figure;
 }
 
+/// What goes on, and what failed and stays so.
+std::string missing_section(Report& report, const Study& study) {
+  const Table unfinished = unfinished_table(study), failures = failures_table(study);
+  const bool all = unfinished.rows.empty(), none_failed = failures.rows.empty();
+  std::string html = report.table(unfinished, none_failed ? "Nothing: every run and every search is finished."
+                                                          : "Nothing: all that did not fail is finished.");
+  if (!all) html += missing_words(study);
+  report.unseen(missing_table(study));
+  if (none_failed) {
+    report.unseen(failures);
+    return html;
+  }
+  return html + heading("What failed") + report.table(failures, "") + failure_words(study);
+}
+
 void write_pages(const std::string& study_folder) {
   const Study study = read_study(study_folder);
+  const bool searches =
+      std::any_of(study.parts.begin(), study.parts.end(), [](const Part& part) { return !part.grid.empty(); });
   Report report(study);
   report.section("data", "Data and settings",
                  report.table(data_table(study), "") + method_words(study) +
                      folded("What is trained", report.table(parts_table(study), "The study has no parts.")) +
-                     folded("Settings that all runs share", report.table(settings_table(study), "There are none.")));
+                     folded("Settings that all runs share",
+                            "<p>A setting that a model does not have has no effect on that model.</p>\n" +
+                                report.table(settings_table(study), "There are none.")));
   report.section("models", "Models",
                  report.table(models_table(study), "The study has no models.") + heading("DREAM against each") +
-                     report.table(differences_table(study), "No other model has a run that is over.") +
-                     heading("What was searched") +
+                     report.table(differences_table(study), no_difference_words(study)) + heading("What was searched") +
                      report.table(grids_table(study), "Nothing: the study has no grids.") +
-                     folded("All trials", report.table(search_table(study), "No trial has begun.")) +
+                     folded("All trials",
+                            report.table(search_table(study), searches ? "No trial has begun." : "There are none.")) +
                      heading("Warm and cold items") + report.table(cold_table(study), "The study has no models."));
-  report.section("curves", "Training curves", figure_or(training_curves(study), "No run has been evaluated yet."));
+  report.section("curves", "Training curves", figure_or(training_curves(study), no_evaluation_words(study)));
   report.unseen(valid_by_epoch(study));
   report.section(
       "embeddings", "Modal embeddings",
@@ -82,33 +110,32 @@ void write_pages(const std::string& study_folder) {
           heading("Forgetting") +
           "<p>How far the trainable embeddings have moved from the features they started at: the mean over items of 1 "
           "\u2212 the cosine of the two.</p>\n" +
-          figure_or(forgetting_curves(study), "No run with trainable modal embeddings has been evaluated yet."));
+          figure_or(forgetting_curves(study), no_diagnosis_words(study, "trained modal embeddings")));
   report.unseen(forgetting_by_epoch(study));
   report.section(
       "shares", "Share of each modality",
       "<p>By how much of its squared length the items\u2019 modal representation comes from each modality.</p>\n" +
-          report.table(shares_table(study), "No model with modalities has been evaluated yet."));
+          report.table(shares_table(study), no_diagnosis_words(study, "a modal representation of items")));
   report.section(
       "misalignment", "Misalignment of the two domains",
-      "<p>How well behaviour and modality agree about the same user or item. BMA is behaviour-modal alignment, "
-      "part of DREAM\u2019s loss, added to the others\u2019. BM3 and FREEDOM have modal rows of items alone.</p>\n" +
-          report.table(misalignment_table(study), "No model with two domains has been evaluated yet.") +
+      "<p>How well the behaviour representation and the modal representation of the same user or item agree, as their "
+      "cosine: the higher it is, the better the two are aligned. BMA is behaviour-modal alignment, part of "
+      "DREAM\u2019s loss, added to the others\u2019. BM3 and FREEDOM have modal representations of items alone.</p>\n" +
+          report.table(misalignment_table(study),
+                       no_diagnosis_words(study, "both a behaviour and a modal representation")) +
           misalignment_histograms(study));
   report.unseen(cosine_histograms(study));
   report.section(
       "plugin", "Alignment as a plug-in",
       plugin_bars(study) + report.table(plugin_table(study), "The study has no part with BMA as a plug-in."));
   report.section("ablations", "Ablations", report.table(ablations_table(study), "The study has no ablations."));
-  report.section("uniformity", "Alignment and uniformity",
-                 "<p>Alignment: the mean squared distance of the normalised vectors of training pairs. Uniformity: the "
-                 "logarithm of "
-                 "the mean of exp(\u22122 squared distance) over random pairs.</p>\n" +
-                     report.table(uniformity_table(study), "The study has no models."));
-  report.section("fidelity", "What is the paper\u2019s and what is ours", fidelity_words());
-  const Table missing = missing_table(study);
-  report.section("missing", "What is missing",
-                 report.table(missing, "Nothing: every run and every search is over.") +
-                     (missing.rows.empty() ? "" : missing_words(study)));
+  report.section(
+      "uniformity", "Alignment and uniformity",
+      "<p>Alignment: the mean squared distance of the normalised final embeddings of training pairs. Uniformity: the "
+      "logarithm of the mean of exp(\u22122 squared distance) over random pairs.</p>\n" +
+          report.numbers(uniformity_table(study), no_diagnosis_words(study, "final embeddings")));
+  report.section("fidelity", "The paper\u2019s choices and this library\u2019s", fidelity_words());
+  report.section("missing", "What is missing", missing_section(report, study));
   report.write();
 }
 

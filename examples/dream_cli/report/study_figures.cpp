@@ -53,13 +53,13 @@ const char* const curve_caption =
 
 std::string training_curves(const Study& study) {
   const std::string metric = metric_title(study.metric);
-  LineChart chart{"Valid " + metric + " by epoch, a line a model", "epoch", "Valid " + metric, {}};
+  LineChart chart{"Validation " + metric + " by epoch, a line a model", "epoch", "Validation " + metric, {}};
   for (const Part* part : study.group("models"))
     chart.series.push_back(line_of(study, *part, valid_curve(*part, study.metric)));
   const std::string svg = line_chart(chart);
   if (svg.empty()) return "";
   return figure("wide", svg,
-                "Valid " + escaped(metric) + " by epoch. " + curve_caption +
+                "Validation " + escaped(metric) + " by epoch. " + curve_caption +
                     " The numbers: <span class=\"file\">tables/valid_by_epoch.tsv</span>");
 }
 
@@ -79,8 +79,8 @@ std::string embeddings_bars(const Study& study) {
   const std::string svg = bar_chart(chart);
   if (svg.empty()) return "";
   return figure("wide", svg,
-                "Frozen against trainable modal embeddings, on test (counterpart of Figure 1a). Whiskers: one sample "
-                "deviation over the seeds.");
+                "Frozen against trainable modal embeddings, on test (counterpart of Figure 1a). Whiskers: one standard "
+                "deviation (n \u2212 1) over the seeds.");
 }
 
 std::string forgetting_curves(const Study& study) {
@@ -120,9 +120,10 @@ std::string misalignment_histograms(const Study& study) {
   if (panels.empty()) return "";
   return figure(
       "split", "<div class=\"panels\">\n" + panels + "</div>",
-      "Cosine of the behaviour row and the modal row of the same user or item (counterpart of Figure 2a), all "
-      "seeds together, at the best epoch, or at the last evaluated one where no run is over. Dashed: the "
-      "mean. The numbers: <span class=\"file\">tables/misalignment_histograms.tsv</span>");
+      "Cosine of the behaviour and the modal representation of the same user or item (counterpart of Figure 2a): "
+      "further to the right, better aligned. All seeds together, at the best epoch, or at the last evaluated one where "
+      "no run is finished. Dashed: the mean. The numbers: <span "
+      "class=\"file\">tables/misalignment_histograms.tsv</span>");
 }
 
 std::string plugin_bars(const Study& study) {
@@ -140,8 +141,8 @@ std::string plugin_bars(const Study& study) {
   if (svg.empty()) return "";
   return figure("wide", svg,
                 "Test " + escaped(metric_title(study.metric)) +
-                    " without and with behaviour-modal alignment (counterpart of Figure 2b). Whiskers: one sample "
-                    "deviation over the seeds.");
+                    " without and with behaviour-modal alignment (counterpart of Figure 2b). Whiskers: one "
+                    "standard deviation (n \u2212 1) over the seeds.");
 }
 
 }  // namespace dream_cli::study_report

@@ -7,7 +7,7 @@
 
 namespace dream_cli::study_report {
 
-/// Valid metric by epoch, a line a model.
+/// Validation metric by epoch, a line a model.
 std::string training_curves(const Study& study);
 /// Test metrics with trainable and with frozen modal embeddings.
 std::string embeddings_bars(const Study& study);

@@ -54,16 +54,48 @@ Table comparison(const Study& study, const std::string& file, const std::string&
   return table;
 }
 
-/// Sets the model with the largest mean in bold, over the seeds that are over in all models. Rows are the models.
+/// Sets in bold the models with the largest mean, as it is shown, over the seeds that are finished for all models; none
+/// where that is 0 or all are level. Rows are the models.
 void mark_best(Table& table, std::size_t column, const std::vector<const Part*>& models, const OfRun& of) {
   const std::vector<std::int64_t> seeds = shared_seeds(models);
   std::vector<std::optional<Spread>> means;
-  std::optional<double> largest;
+  double largest = 0;
   for (const Part* model : models) {
     means.push_back(spread(*model, seeds, of));
-    if (means.back()) largest = std::max(largest.value_or(means.back()->mean), means.back()->mean);
+    if (means.back()) largest = std::max(largest, means.back()->mean);
   }
-  for (std::size_t m = 0; m < models.size(); ++m) table.rows[m][column].best = means[m] && means[m]->mean == largest;
+  const auto leads = [&](const std::optional<Spread>& mean) { return mean && fixed(mean->mean) == fixed(largest); };
+  const bool level = std::all_of(means.begin(), means.end(), [&](const auto& mean) { return !mean || leads(mean); });
+  if (level || fixed(largest) == fixed(0)) return;
+  for (std::size_t m = 0; m < models.size(); ++m) table.rows[m][column].best = leads(means[m]);
+}
+
+/// Whether the whole grid failed, so that there is nothing to choose.
+bool search_failed(const Part& part) {
+  const auto failed = std::count_if(part.trials.begin(), part.trials.end(),
+                                    [](const Trial& trial) { return !trial.valid && !trial.failure.empty(); });
+  return !part.grid.empty() && !part.chosen && failed == static_cast<std::ptrdiff_t>(part.grid_size());
+}
+
+/// Whether the part's model has nothing to be trained with, as its whole search failed.
+bool is_left_out(const Study& study, const Part& part) {
+  return std::any_of(study.parts.begin(), study.parts.end(),
+                     [&](const Part& other) { return other.model == part.model && search_failed(other); });
+}
+
+/// Whether a command would go on with it, were its model not left out.
+bool is_unfinished(const StudyRun& run) { return !run.finished && run.failure.empty(); }
+
+/// The study without what failed.
+Study without_failures(const Study& study) {
+  Study rest = study;
+  for (Part& part : rest.parts) {
+    const bool left_out = is_left_out(study, part);
+    std::erase_if(part.runs, [&](const StudyRun& run) { return !run.finished && (left_out || !run.failure.empty()); });
+    if (search_failed(part)) part.grid.clear();
+  }
+  std::erase_if(rest.parts, [](const Part& part) { return part.runs.empty(); });
+  return rest;
 }
 
 /// A group's parts under DREAM, each compared with it.
@@ -80,15 +112,16 @@ Table against_dream(const Study& study, const std::string& group, const std::str
 
 Table models_table(const Study& study) {
   Table table{"models",
-              "Test metrics of the models, mean \u00b1 sample deviation over the seeds that are over; in bold the best "
-              "mean over the seeds that all of the models have. Valid " +
+              "Means over the finished seeds, \u00b1 the standard deviation (n \u2212 1) where there are "
+              "two or more. Metrics are those of test; in bold the best mean over the seeds that are finished for all "
+              "models. Validation " +
                   escaped(metric_title(study.metric)) +
-                  " is that of the best epoch, by which the epoch and the settings were chosen. Seconds are those of "
-                  "training, the median of a run\u2019s epochs.",
+                  " is each seed\u2019s at its best epoch, by which the epoch was chosen. Seconds are those of "
+                  "training, each seed\u2019s the median of its epochs.",
               part_columns("Model"),
               {}};
   add_metric_columns(table, study);
-  table.columns.push_back(spread_column("Valid " + metric_title(study.metric), "valid_" + study.metric));
+  table.columns.push_back(spread_column("Validation " + metric_title(study.metric), "valid_" + study.metric));
   table.columns.push_back(spread_column("Best epoch", "best_epoch"));
   table.columns.push_back(spread_column("Seconds an epoch", "seconds_per_epoch"));
   table.columns.push_back(number_column("Runs", "runs"));
@@ -111,14 +144,13 @@ Table models_table(const Study& study) {
 }
 
 Table differences_table(const Study& study) {
-  Table table{
-      "differences",
-      "DREAM minus each other model on test, with the 95 % interval of the difference of the users\u2019 means "
-      "and the p of a paired randomisation test over users (metrics averaged first over the seeds that are over "
-      "for both). p is not corrected for the number of comparisons.",
-      {words_column("", "against"), words_column("DREAM against", "label"), words_column("Metric", "metric"),
-       number_column("Difference", "difference"), number_column("Relative, %", "percent")},
-      {}};
+  Table table{"differences",
+              "DREAM minus each other model on test, with the 95 % interval of the difference of the users\u2019 means "
+              "and the p of a paired randomisation test over users (metrics averaged first over the seeds that are "
+              "finished for both). p is not corrected for the number of comparisons.",
+              {words_column("", "against"), words_column("DREAM against", "label"), words_column("Metric", "metric"),
+               number_column("Difference", "difference"), number_column("Relative, %", "percent")},
+              {}};
   for (const TableColumn& column : significance_columns()) table.columns.push_back(column);
   table.columns.push_back(number_column("Users", "users"));
   const Part* dream = study.find("dream");
@@ -147,7 +179,7 @@ Table differences_table(const Study& study) {
 Table cold_table(const Study& study) {
   Table table{"warm_and_cold",
               "Test metrics over warm items (with a training interaction) and cold ones (without), both ranked among "
-              "all items; mean \u00b1 sample deviation over the seeds.",
+              "all items; mean \u00b1 standard deviation (n \u2212 1) over the seeds.",
               part_columns("Model"),
               {}};
   const std::int64_t k = study.top_k.empty() ? 20 : *std::max_element(study.top_k.begin(), study.top_k.end());
@@ -199,6 +231,42 @@ Table plugin_table(const Study& study) {
       "Test metrics of models without and with behaviour-modal alignment in their loss; the difference is to the same "
       "model without.",
       "Model", rows);
+}
+
+int unfinished_runs(const Study& study, const Part& part) {
+  if (is_left_out(study, part)) return 0;
+  return static_cast<int>(std::count_if(part.runs.begin(), part.runs.end(), is_unfinished));
+}
+
+Table unfinished_table(const Study& study) {
+  Table table = missing_table(without_failures(study));
+  table.file = "unfinished";
+  return table;
+}
+
+Table failures_table(const Study& study) {
+  Table table{"failures",
+              "What failed, and why.",
+              {words_column("", "part"), words_column("Part", "label"), words_column("What", "what"),
+               words_column("Why", "why"), words_column("Folder", "folder")},
+              {}};
+  const auto add = [&](const Part& part, const std::string& what, const std::string& why, const std::string& folder) {
+    table.rows.push_back(
+        {words_cell(part.id), words_cell(part.label), words_cell(what), words_cell(why), words_cell(folder)});
+  };
+  for (const Part& part : study.parts) {
+    if (search_failed(part))
+      add(part, "search", "every trial failed; the first: " + part.trials.front().failure,
+          study.folder + "/search/" + part.id);
+    for (const StudyRun& run : part.runs) {
+      const std::string seed = std::to_string(run.seed);
+      if (!run.finished && !run.failure.empty())
+        add(part, "seed " + seed, run.failure, study.folder + "/runs/" + part.id + "/seed-" + seed);
+    }
+    if (is_left_out(study, part) && std::any_of(part.runs.begin(), part.runs.end(), is_unfinished))
+      add(part, "runs", "left out, as every trial of the search of " + part.model + " failed", "");
+  }
+  return table;
 }
 
 }  // namespace dream_cli::study_report

@@ -35,8 +35,14 @@ Table misalignment_table(const Study& study);
 /// The share of each modality in the items' modal representation.
 Table shares_table(const Study& study);
 Table uniformity_table(const Study& study);
-/// Runs, trials and comparisons that are not over; without rows where nothing is missing.
+/// All that is not finished, failed or not; without rows where nothing is missing.
 Table missing_table(const Study& study);
+/// Of that, what the study's command goes on with, and what failed, which it does not train again.
+Table unfinished_table(const Study& study);
+Table failures_table(const Study& study);
+/// Runs of a part that the study's command would still train: neither finished nor failed, nor of a model whose
+/// search failed.
+int unfinished_runs(const Study& study, const Part& part);
 
 /// The numbers of the curves and histograms; written, not shown.
 Table valid_by_epoch(const Study& study);

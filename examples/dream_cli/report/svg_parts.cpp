@@ -75,17 +75,33 @@ std::string svg_element(double height, const std::string& describes, const std::
          escaped(describes) + "\">\n" + content + "</svg>\n";
 }
 
+namespace {
+
+/// 1, 2 and 5 times powers of ten, in order; that of 0 is 1.
+double round_step(int n) {
+  const int power = n >= 0 ? n / 3 : (n - 2) / 3;
+  constexpr double factors[] = {1, 2, 5};
+  return factors[n - 3 * power] * std::pow(10.0, power);
+}
+
+}  // namespace
+
 Ticks round_ticks(double low, double high, int about) {
+  // Shares and metrics end at 1.
+  const bool whole = high > 1 && low == std::floor(low) && high == std::floor(high);
   const double rough = (high - low) / about;
-  const double power = std::pow(10.0, std::floor(std::log10(rough)));
-  double step = 10 * power;
-  for (const double factor : {5.0, 2.0, 1.0})
-    if (factor * power >= rough * 0.999) step = factor * power;
+  int n = 3 * static_cast<int>(std::floor(std::log10(rough)));
+  while (round_step(n) < rough * 0.999) ++n;
+  if (whole) n = std::max(n, 0);
   Ticks ticks;
-  ticks.decimals = std::clamp(static_cast<int>(-std::floor(std::log10(step) + 1e-9)), 0, 12);
-  for (double n = std::ceil(low / step - 1e-9); n * step <= high + 1e-9 * step; n += 1)
-    ticks.values.push_back(n * step);
-  return ticks;
+  for (;; --n) {
+    const double step = round_step(n);
+    ticks.decimals = std::clamp(static_cast<int>(-std::floor(std::log10(step) + 1e-9)), 0, 12);
+    ticks.values.clear();
+    for (double k = std::ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k += 1)
+      ticks.values.push_back(k * step);
+    if (ticks.values.size() >= 3 || (whole && n == 0)) return ticks;
+  }
 }
 
 }  // namespace dream_cli::study_report

@@ -36,7 +36,8 @@ struct Scale {
   double operator()(double value) const { return from + (value - low) / (high - low) * (to - from); }
 };
 
-/// Round numbers within low .. high, about as many as asked for, and the decimals that they need.
+/// Round numbers within low .. high, about as many as asked for but three or more, and the decimals that they need.
+/// Ends that are whole numbers, as those of epochs, have whole numbers between them alone, be they fewer.
 struct Ticks {
   std::vector<double> values;
   int decimals = 0;

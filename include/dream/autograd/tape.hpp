@@ -234,6 +234,8 @@ class Tape {
   }
 
   // The op moves into the node that record() will add next, in place of the one that the node kept before.
+  // It is made anew in every step, so one that owned memory of a backend would allocate while a step is captured: such
+  // ops are members of their model.
   template <class Operation>
   Operation& own(Operation&& op) {
     if (size_ == nodes_.size()) nodes_.push_back(std::make_unique<Node>());

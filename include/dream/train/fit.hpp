@@ -278,8 +278,10 @@ class Trainer {
         monitor_.count_replay();
         optimiser_.count_replay();
       } else if (has_buffers && options_.replay_steps && context_->can_capture()) {
+        // Memory that the step itself gives back must not be used by a replay, so the count is that of before.
+        graph_releases_ = context_->releases();
         graph_.capture(*context_, [&] { train_step(batches_.next(*context_), factor); });
-        graph_releases_ = releases_ = context_->releases();
+        releases_ = context_->releases();
         graph_.replay(*context_);
       } else {
         train_step(batches_.next(*context_), factor);

@@ -7,9 +7,9 @@
 //
 // Everything is a pure function of (seed, epoch, place), and epoch and batch are read from device memory, where
 // AdvanceBatch moves them on: a captured CUDA graph draws the next batch with every replay. The number of pairs is the
-// host's to know, as it sizes all else in a step: an epoch whose last batch is short has a second graph, captured with
-// that count, for it. A thread a pair; a row of interactions is searched by halving, and the rare last resort is found
-// by halving too instead of a walk over all candidates. 64-bit integers only.
+// host's to know, as it sizes all else in a step: a short last batch is launched by itself, with that count. A thread a
+// pair; a row of interactions is searched by halving, and the rare last resort is found by halving too instead of a
+// walk over all candidates. 64-bit integers only.
 //
 // Floor: some 300 integer operations and 20 dependent reads a pair; the time is that of the reads' latency.
 #pragma once

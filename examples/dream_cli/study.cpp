@@ -8,6 +8,7 @@
 #include "commands.hpp"
 #include "out_folder.hpp"
 #include "report/report.hpp"
+#include "report/study_files.hpp"
 #include "study_file.hpp"
 #include "study_progress.hpp"
 #include "study_significance.hpp"
@@ -125,16 +126,23 @@ int study(const StudyArguments& arguments) {
   StudyTraining training(plan, arguments.threads);
   const bool done = training.train_all();
   write_study(plan);
-  write_significance(plan, arguments.threads);
+  std::vector<std::string> problems = training.problems();
+  try {
+    const auto untested = write_significance(plan, arguments.threads);
+    problems.insert(problems.end(), untested.begin(), untested.end());
+  } catch (const std::exception& error) {
+    problems.emplace_back(error.what());
+  }
   write_report(plan.out);
+  for (const std::string& problem : problems) std::fprintf(stderr, "dream: error: %s\n", problem.c_str());
+  const bool damaged = study_report::say_damages(plan.out);
   if (!done) {
     std::fprintf(stderr, "dream: the study was stopped; the same command goes on. %s/report.html has what there is\n",
                  plan.out.c_str());
     return Exit::interrupted;
   }
   std::printf("%s/report.html\n", plan.out.c_str());
-  for (const std::string& problem : training.problems()) std::fprintf(stderr, "dream: error: %s\n", problem.c_str());
-  return training.problems().empty() ? Exit::success : Exit::failure;
+  return problems.empty() && !damaged ? Exit::success : Exit::failure;
 }
 
 }  // namespace dream_cli

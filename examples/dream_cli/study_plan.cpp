@@ -83,38 +83,4 @@ std::vector<std::string> named_parts(const std::vector<std::string>& groups, con
   return ids;
 }
 
-nlohmann::ordered_json default_grids() {
-  return nlohmann::ordered_json::parse(R"({
-    "dream": {"modal_weight": [0.33, 1], "user_graph": ["none", "cooccurrence"], "reg_weight": [0.001, 0.1]},
-    "mf": {"reg_weight": [0.01, 0.1, 1, 2]},
-    "lightgcn": {"n_ui_layers": [2, 3], "reg_weight": [0.0001, 0.001, 0.01]},
-    "vbpr": {"reg_weight": [0.01, 0.1, 1, 2]},
-    "bm3": {"n_ui_layers": [1, 2], "target_dropout": [0.3, 0.5], "reg_weight": [0.01, 0.1]},
-    "freedom": {"edge_dropout": [0.8, 0.9], "reg_weight": [0.0001, 0.001, 0]},
-    "mgcn": {"cl_weight": [0.001, 0.01, 0.1]}
-  })");
-}
-
-SearchSpace grid_of(const nlohmann::ordered_json& grids, const std::string& model, const Settings& common,
-                    const std::string& place) {
-  SearchSpace space;
-  space.settings = common;
-  apply(space.settings, {"model", model, "model"});
-  if (!grids.contains(model)) return space;
-  DREAM_EXPECT(grids.at(model).is_object(), place, ": the grid of ", model, " is not an object of keys and lists");
-  for (const auto& [key, values] : grids.at(model).items())
-    space.add_dimension({key, nlohmann::json(values), dream::concat(place, ": ", model)});
-  return space;
-}
-
-void expect_grids(const nlohmann::ordered_json& grids, const Settings& common, const std::string& place) {
-  for (const auto& [model, grid] : grids.items()) {
-    DREAM_EXPECT(has(model_names(), model), place, ": unknown model '", model, "'; did you mean '",
-                 nearest(model, model_names()), "'?");
-    const SearchSpace space = grid_of(grids, model, common, place);
-    for (const Dimension& d : space.dimensions)
-      DREAM_EXPECT(d.key != "model", place, ": ", model, ": model is not searched over: a grid is of one model");
-  }
-}
-
 }  // namespace dream_cli

@@ -1,11 +1,10 @@
-// What a study can train: the models, each with a small grid, and what is changed about them.
+// What a study can train: the models, and what is changed about them.
 #pragma once
 
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
-#include "search_space.hpp"
+#include "study_grids.hpp"
 
 namespace dream_cli {
 
@@ -32,15 +31,5 @@ std::vector<std::string> named_parts(const std::vector<std::string>& groups, con
 
 /// The groups that there are.
 const std::vector<std::string>& study_groups();
-
-/// Grids by model, as JSON: {"mgcn": {"cl_weight": [0.001, 0.01, 0.1]}, ..}.
-nlohmann::ordered_json default_grids();
-
-/// The grid of a model; one that is missing or empty searches nothing. `place` is named in errors.
-SearchSpace grid_of(const nlohmann::ordered_json& grids, const std::string& model, const Settings& common,
-                    const std::string& place);
-
-/// A model that there is not, or a key or value that a model cannot be searched over, is an error.
-void expect_grids(const nlohmann::ordered_json& grids, const Settings& common, const std::string& place);
 
 }  // namespace dream_cli

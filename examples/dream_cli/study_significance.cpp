@@ -95,8 +95,11 @@ class TestRanking {
     UserValues values;
     for (const Metric& metric : metrics_) {
       if (!json["metrics"].contains(metric.name)) return std::nullopt;
-      values[metric.name] = json["metrics"][metric.name].get<std::vector<double>>();
-      if (values[metric.name].size() != users_.size()) return std::nullopt;
+      const Json& stored = json["metrics"][metric.name];
+      const auto is_number = [](const Json& value) { return value.is_number(); };
+      if (!stored.is_array() || stored.size() != users_.size() || !std::all_of(stored.begin(), stored.end(), is_number))
+        return std::nullopt;
+      values[metric.name] = stored.get<std::vector<double>>();
     }
     return values;
   }
@@ -146,15 +149,21 @@ std::vector<double> mean_over(const PartValues& part, const std::vector<std::uin
 
 }  // namespace
 
-void write_significance(const StudyPlan& plan, int threads) {
+std::vector<std::string> write_significance(const StudyPlan& plan, int threads) {
+  std::vector<std::string> problems;
   TestRanking ranking(plan, threads);
-  if (ranking.is_empty()) return;
+  if (ranking.is_empty()) return problems;
   std::map<std::string, PartValues> parts;
   for (const StudyPart& part : plan.parts)
     for (const std::uint64_t seed : plan.seeds) {
       const std::string folder = plan.run_folder(part, seed);
       if (finished_result(folder).empty()) continue;
-      if (auto values = ranking.values(folder)) parts[part.id][seed] = std::move(*values);
+      try {
+        if (auto values = ranking.values(folder)) parts[part.id][seed] = std::move(*values);
+      } catch (const dream::error& error) {
+        problems.push_back(dream::concat(error.what(), "; this run is left out of the tests of differences, delete ",
+                                         folder, " and give the same command again to train it anew"));
+      }
     }
   Json found = Json::array();
   const auto compare = [&](const std::string& part, const std::string& against) {
@@ -181,6 +190,7 @@ void write_significance(const StudyPlan& plan, int threads) {
     if (!part.reference.empty()) compare(part.id, part.reference);
   }
   write_json(plan.out + "/significance.json", found);
+  return problems;
 }
 
 }  // namespace dream_cli

@@ -1,6 +1,9 @@
 // Whether the differences of a study are more than chance, over the users.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "study_file.hpp"
 
 namespace dream_cli {
@@ -8,6 +11,7 @@ namespace dream_cli {
 /// Writes significance.json: DREAM against every other model, and every other part against what it is compared with, on
 /// the valid metric's and on Recall and NDCG at its K, each over the seeds that are over for both. What each test user
 /// got is kept in the runs' test_users.json; a run without that and without best.safetensors is left out, with a note.
-void write_significance(const StudyPlan& plan, int threads);
+/// So is one whose best.safetensors cannot be read; returns what is wrong with those, a sentence each.
+std::vector<std::string> write_significance(const StudyPlan& plan, int threads);
 
 }  // namespace dream_cli

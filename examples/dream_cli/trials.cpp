@@ -4,6 +4,7 @@
 
 #include <dream/core/file.hpp>
 
+#include "json_node.hpp"
 #include "stored_run.hpp"
 
 namespace dream_cli {
@@ -11,16 +12,10 @@ namespace dream_cli {
 namespace {
 
 std::string train_anew(const std::string& folder) {
-  return "; delete " + folder + " and give the same command again to train it anew";
+  return "delete " + folder + " and give the same command again to train it anew";
 }
 
 }  // namespace
-
-nlohmann::ordered_json read_json_object(const std::string& path) {
-  nlohmann::ordered_json json = nlohmann::ordered_json::parse(dream::read_file(path), nullptr, false);
-  DREAM_EXPECT(json.is_object(), path, ": not a JSON object");
-  return json;
-}
 
 void write_json(const std::string& path, const nlohmann::ordered_json& json) {
   dream::AtomicFile file(path);
@@ -31,35 +26,40 @@ void write_json(const std::string& path, const nlohmann::ordered_json& json) {
 nlohmann::ordered_json finished_result(const std::string& folder) {
   const std::string path = folder + "/result.json";
   if (!dream::file_exists(path)) return nlohmann::ordered_json::object();
-  nlohmann::ordered_json json = nlohmann::ordered_json::parse(dream::read_file(path), nullptr, false);
-  DREAM_EXPECT(json.is_object() && json.contains("valid") && json["valid"].is_object() && json.contains("best_epoch"),
-               path, ": not the result of a training run", train_anew(folder));
-  return json;
+  JsonSource source = read_object(path, train_anew(folder));
+  const JsonNode result(source);
+  for (const auto& [name, value] : result.at("valid").members()) value.number();
+  result.at("best_epoch").count();
+  return std::move(source.json);
+}
+
+double valid_of(const std::string& folder, const std::string& metric) {
+  const JsonSource source{finished_result(folder), folder + "/result.json", train_anew(folder)};
+  return JsonNode(source).at("valid").at(metric).number();
 }
 
 std::string trial_failure(const std::string& folder) {
   const std::string path = folder + "/failed.json";
   if (!dream::file_exists(path)) return "";
-  const nlohmann::ordered_json json = nlohmann::ordered_json::parse(dream::read_file(path), nullptr, false);
-  DREAM_EXPECT(json.is_object() && json.contains("error") && json["error"].is_string(), path,
-               ": does not say why training failed", train_anew(folder));
-  return json["error"].get<std::string>();
+  const JsonSource source = read_object(path, train_anew(folder));
+  return JsonNode(source).at("error").text();
 }
 
 bool is_over(const std::string& folder) { return !finished_result(folder).empty() || !trial_failure(folder).empty(); }
 
 void expect_trained_with(const Settings& settings, const std::string& folder) {
   const std::string path = folder + "/config.json";
+  const std::string anew = train_anew(folder);
   if (!dream::file_exists(path)) {
-    DREAM_EXPECT(!is_over(folder), path, ": is missing, so nobody knows what was trained there", train_anew(folder));
+    DREAM_EXPECT(!is_over(folder), path, ": is missing, so nobody knows what was trained there; ", anew);
     return;
   }
-  const nlohmann::json config = nlohmann::json::parse(dream::read_file(path), nullptr, false);
-  DREAM_EXPECT(config.is_object(), path, ": not a JSON object", train_anew(folder));
-  const auto other = first_difference(settings_from_json(config, path), settings);
+  const JsonSource config = read_object(path, anew);
+  const Settings trained = or_remedy(anew, [&] { return settings_from_json(nlohmann::json(config.json), path); });
+  const auto other = first_difference(trained, settings);
   if (other)
     dream::fail(path, ": was trained with ", other->key, " = ", other->first.dump(), ", not ", other->second.dump(),
-                train_anew(folder), ", or choose another --out");
+                "; ", anew, ", or choose another --out");
 }
 
 int run_trial(const Settings& settings, const std::string& data_folder, const std::string& folder,

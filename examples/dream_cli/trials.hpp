@@ -17,6 +17,8 @@ inline constexpr const char* former_or_elsewhere = "; give the former to go on, 
 /// The result.json of a run folder; an empty object where the run is not over. A file that does not hold the valid
 /// metrics of a run is an error that says what to do.
 nlohmann::ordered_json finished_result(const std::string& folder);
+/// A valid metric out of it; one that it does not have is an error too.
+double valid_of(const std::string& folder, const std::string& metric);
 
 /// Why training ended in this folder without a result; empty where it did not.
 std::string trial_failure(const std::string& folder);
@@ -43,9 +45,7 @@ void run_from_trial(const std::string& trial, const std::string& folder, const s
 /// Seconds of training and evaluation that a run has written down.
 double trained_seconds(const std::string& folder);
 
-/// Reads a JSON object from a file.
-nlohmann::ordered_json read_json_object(const std::string& path);
-/// Writes it, whole or not at all.
+/// Writes a JSON file, whole or not at all.
 void write_json(const std::string& path, const nlohmann::ordered_json& json);
 
 }  // namespace dream_cli

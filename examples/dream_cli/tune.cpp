@@ -8,6 +8,7 @@
 
 #include "backends.hpp"
 #include "commands.hpp"
+#include "json_node.hpp"
 #include "models.hpp"
 #include "out_folder.hpp"
 #include "search_space.hpp"
@@ -17,6 +18,9 @@
 namespace dream_cli {
 
 namespace {
+
+/// Of tune.json.
+constexpr std::int64_t search_version = 1;
 
 SearchSpace space_of(const TuneArguments& arguments) {
   SearchSpace space;
@@ -47,7 +51,7 @@ Trials trials_of(const SearchSpace& space, bool drawn, std::int64_t count, std::
 nlohmann::ordered_json plan_of(const SearchSpace& space, const TuneArguments& arguments, const Trials& trials,
                                std::uint64_t fingerprint) {
   nlohmann::ordered_json plan;
-  plan["version"] = 1;
+  plan["version"] = search_version;
   plan["program"] = program_version;
   plan["data"] = dream::concat(fingerprint);
   plan["keys"] = dimensions_json(space);
@@ -61,26 +65,31 @@ nlohmann::ordered_json plan_of(const SearchSpace& space, const TuneArguments& ar
 /// Takes the order of the keys from the plan of a search that goes on, and the way in which it takes combinations.
 /// Another search is an error that names what differs.
 Trials go_on(SearchSpace& space, const TuneArguments& arguments, const std::string& path, std::uint64_t fingerprint) {
-  const nlohmann::ordered_json began = read_json_object(path);
-  const auto value = [&](const char* key) {
-    DREAM_EXPECT(began.contains(key), path, ": ", key, " is missing; choose another --out");
-    return began.at(key);
-  };
-  const auto other =
-      first_difference(settings_from_json(nlohmann::json(value("settings")), path + ": settings"), space.settings);
+  const std::string remedy = "take it from a copy, or choose another --out";
+  const JsonSource source = read_object(path, remedy);
+  const JsonNode began(source);
+  const std::int64_t version = began.at("version").count();
+  DREAM_EXPECT(version == search_version, path, ": the search is of version ", version,
+               ", this program goes on with version ", search_version,
+               "; use the program that began it, or choose another --out");
+  const Settings settings = or_remedy(
+      remedy, [&] { return settings_from_json(nlohmann::json(began.at("settings").json()), path + ": settings"); });
+  const auto other = first_difference(settings, space.settings);
   if (other)
     dream::fail(path, ": was begun with ", other->key, " = ", other->first.dump(), ", not ", other->second.dump(),
                 former_or_elsewhere);
-  DREAM_EXPECT(value("data") == dream::concat(fingerprint), path, ": was begun with other data than ", arguments.data,
-               " (their fingerprints differ); choose another --out");
-  DREAM_EXPECT(take_order(space, value("keys")), path, ": was begun with the lists ", value("keys").dump(), ", not ",
+  DREAM_EXPECT(began.at("data").text() == dream::concat(fingerprint), path, ": was begun with other data than ",
+               arguments.data, " (their fingerprints differ); choose another --out");
+  const nlohmann::ordered_json& keys = began.at("keys").json();
+  DREAM_EXPECT(take_order(space, keys), path, ": was begun with the lists ", keys.dump(), ", not ",
                dimensions_json(space).dump(), former_or_elsewhere);
-  const auto before = value("trials").get<std::int64_t>();
-  const bool drawn = began.value("drawn", before < space.size());
+  const std::int64_t before = began.at("trials").count();
+  const auto stored = began.find("drawn");
+  const bool drawn = stored ? stored->truth() : before < space.size();
   DREAM_EXPECT(drawn || !arguments.random, path, ": was begun with all combinations, not --random ",
                arguments.random.value_or(0), former_or_elsewhere);
-  DREAM_EXPECT(!drawn || value("draw_seed") == arguments.draw_seed, path, ": was begun with --draw-seed ",
-               value("draw_seed").dump(), ", not ", arguments.draw_seed, former_or_elsewhere);
+  DREAM_EXPECT(!drawn || began.at("draw_seed").count() == arguments.draw_seed, path, ": was begun with --draw-seed ",
+               began.at("draw_seed").json().dump(), ", not ", arguments.draw_seed, former_or_elsewhere);
   const std::int64_t count = arguments.random.value_or(space.size());
   DREAM_EXPECT(std::min(count, space.size()) >= before, path, ": has ", before, " trials already; give --random ",
                before, " or more to go on, or choose another --out");
@@ -100,11 +109,8 @@ TrialOutcome outcome_of(const std::string& folder, const std::string& name, cons
                         const std::string& metric) {
   TrialOutcome outcome{name, values, trial_failure(folder)};
   if (!outcome.failure.empty()) return outcome;
-  const nlohmann::ordered_json result = finished_result(folder);
-  DREAM_EXPECT(result["valid"].contains(metric), folder, "/result.json: has no valid ", metric, "; delete ", folder,
-               " and give the same command again to train it anew");
-  outcome.value = result["valid"][metric].get<double>();
-  outcome.best_epoch = result["best_epoch"].get<int>();
+  outcome.value = valid_of(folder, metric);
+  outcome.best_epoch = finished_result(folder)["best_epoch"].get<int>();
   return outcome;
 }
 
@@ -120,16 +126,22 @@ std::string outcomes_text(std::vector<TrialOutcome> outcomes, const std::string&
   return table_text(rows);
 }
 
-/// The search's result.json, written where it is not there or of fewer trials.
+/// The search's result.json, where it is that of this winner among so many trials; null where it has to be written.
+nlohmann::ordered_json result_before(const std::string& path, const TrialOutcome& winner, std::size_t trials) {
+  if (!dream::file_exists(path)) return nullptr;
+  nlohmann::ordered_json before = nlohmann::ordered_json::parse(dream::read_file(path), nullptr, false);
+  if (!before.is_object() || before["trials"] != trials || before["winner"] != winner.name) return nullptr;
+  const nlohmann::ordered_json& test = before["test"];
+  const bool whole =
+      test.is_object() && std::all_of(test.begin(), test.end(), [](const auto& v) { return v.is_number(); });
+  return whole ? before : nlohmann::ordered_json();
+}
+
+/// Written where it is missing, damaged or of fewer trials.
 nlohmann::ordered_json result_of(const SearchSpace& space, const TuneArguments& arguments, const TrialOutcome& winner,
                                  std::size_t trials) {
   const std::string path = arguments.out + "/result.json", folder = arguments.out + "/" + winner.name;
-  if (dream::file_exists(path)) {
-    nlohmann::ordered_json before = nlohmann::ordered_json::parse(dream::read_file(path), nullptr, false);
-    if (before.is_object() && before.value("trials", std::size_t{0}) == trials &&
-        before.value("winner", "") == winner.name && before.contains("test"))
-      return before;
-  }
+  if (auto before = result_before(path, winner, trials); !before.is_null()) return before;
   DREAM_EXPECT(dream::file_exists(folder + "/best.safetensors"), folder,
                "/best.safetensors: is missing, and test is scored with it; delete ", folder,
                " and give the same command again to train it anew");

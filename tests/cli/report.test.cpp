@@ -70,11 +70,12 @@ struct StudyFolder : Workplace {
     trial("dream", 0, R"({"reg_weight": 0.05})", 0.2);
     trial("dream", 1, R"({"reg_weight": 0.1})", 0.3);
     trial("mf", 0, R"({"reg_weight": 1})", 0.1);
-    write("s/significance.json",
-          R"([{"part": "dream", "against": "mf", "metric": "recall@20", "difference": 0.09, "low": 0.07, "high": 0.11,
-               "p": 0.001, "users": 40},
-              {"part": "vbpr", "against": "dream", "metric": "recall@20", "difference": -0.03, "low": -0.05, "high": 0.01,
-               "p": 0.2, "users": 40}])");
+    write(
+        "s/significance.json",
+        R"([{"part": "dream", "against": "mf", "metric": "recall@20", "seeds": [1, 2], "difference": 0.09, "low": 0.07,
+               "high": 0.11, "p": 0.001, "users": 40},
+              {"part": "vbpr", "against": "dream", "metric": "recall@20", "seeds": [3, 1, 2], "difference": -0.03,
+               "low": -0.05, "high": 0.01, "p": 0.2, "users": 40}])");
   }
 
   void put_study() const { write("s/study.json", study.dump(1)); }
@@ -118,6 +119,25 @@ struct StudyFolder : Workplace {
     const std::string folder = "s/search/" + id + "/trial-" + std::to_string(number);
     write(folder + "/trial.json", settings);
     write(folder + "/result.json", Json{{"best_epoch", 4}, {"valid", metrics(valid)}}.dump());
+  }
+
+  /// Tests of parts against DREAM and of VBPR with alignment against VBPR, over these seeds.
+  void compare(const std::vector<std::string>& parts, const std::vector<int>& seeds) const {
+    Json tests = Json::array();
+    const auto add = [&](const std::string& part, const std::string& against) {
+      tests.push_back({{"part", part},
+                       {"against", against},
+                       {"metric", "recall@20"},
+                       {"seeds", seeds},
+                       {"difference", 0.01},
+                       {"low", 0.005},
+                       {"high", 0.015},
+                       {"p", 0.03},
+                       {"users", 40}});
+    };
+    for (const std::string& part : parts) add(part, "dream");
+    add("vbpr+bma", "vbpr");
+    write("s/significance.json", tests.dump());
   }
 
   void report() const {
@@ -243,6 +263,7 @@ TEST_CASE("a report has the tests on NDCG beside those on Recall, where both wer
     return Json{{"part", part},
                 {"against", against},
                 {"metric", metric},
+                {"seeds", {1, 2, 3}},
                 {"difference", difference},
                 {"low", difference - 0.01},
                 {"high", difference + 0.01},
@@ -283,9 +304,6 @@ TEST_CASE("a report says what failed and why, and which command trains the rest"
   CHECK(contains(place.read("s/report.html"), "<td>failed</td>"));
   CHECK(contains(place.read("s/report.html"),
                  "dream study --data DATA --out s --models dream,mf --set &#39;epochs=9&#39;<"));
-  place.write("s/runs/mf/seed-3/failed.json", "{");
-  CHECK_FAILS(place.Workplace::run("report --study s"), 1,
-              "failed.json: not a JSON object; remove s/runs/mf/seed-3 and train this run again");
 }
 
 TEST_CASE("the diagnostics of a report are those of the best epoch, and its curves means over seeds") {
@@ -327,7 +345,9 @@ TEST_CASE("a report lists every run and search that is not over, and the command
   std::string missing;
   for (const auto& row : place.table("missing"))
     missing += row.at("part") + " " + row.at("what") + ": " + row.at("missing") + "\n";
-  CHECK(missing == "mf search: 1 of 3 trials are over\nmf runs: seed 3 (at epoch 1)\nno-gate runs: all seeds\n");
+  CHECK(missing ==
+        "mf search: 1 of 3 trials are over\nmf runs: seed 3 (at epoch 1)\nno-gate runs: all seeds\n"
+        "frozen comparison: with DREAM on Recall@20\nvbpr+bma comparison: with VBPR on Recall@20\n");
   const std::string page = place.read("s/report.html");
   CHECK(contains(page, "dream study --data DATA --out s<"));
   CHECK(contains(page, "14 of the study\u2019s 18 runs are finished, so this may change"));
@@ -345,6 +365,7 @@ TEST_CASE("a whole study misses nothing, and one without any run still has a rep
   place.put_study();
   place.run("mf", 3, 0.03, false);
   for (int seed = 1; seed <= 3; ++seed) place.run("no-gate", seed, 0.1, true);
+  place.compare({"mf", "vbpr", "no-gate", "frozen"}, {1, 2, 3});
   place.report();
   CHECK(place.table("missing").empty());
   const std::string page = place.read("s/report.html");
@@ -401,7 +422,7 @@ TEST_CASE("folders that are no study, and studies of another version, are refuse
   place.refuses("s/study.json: the study is of version 2, this program reads version 1");
 }
 
-TEST_CASE("a file of a study that does not hold what it should is refused with its name and what to do") {
+TEST_CASE("a study.json that does not hold what it should is refused with the place and what to do") {
   NEEDS_PROGRAM();
   const auto with = [](const std::string& file, const std::string& text, const std::string& message) {
     INFO(file << ": " << text);
@@ -413,20 +434,6 @@ TEST_CASE("a file of a study that does not hold what it should is refused with i
   with("study.json", "[]", ": not a JSON object");
   with("study.json", "{}", ": version is missing");
   with("study.json", "{\"version\": \"1\"}", ": version is not a whole number");
-  const std::string again = "train this run again: dream study --data DATA --out s";
-  with("runs/mf/seed-1/result.json", "{", ": not a JSON object; remove s/runs/mf/seed-1 and " + again);
-  with("runs/mf/seed-1/result.json", "{\"best_epoch\": 2, \"valid\": {}}", ": test is missing; remove");
-  with("runs/mf/seed-1/result.json", "{\"best_epoch\": 2, \"valid\": {\"recall@20\": []}}",
-       ": valid.recall@20 is not a number");
-  with("runs/mf/seed-1/result.json", "{\"best_epoch\": -2}", ": best_epoch is not a whole number");
-  with("runs/mf/seed-3/metrics.jsonl", "{\"epoch\": 1, \"seconds\": 1}\n{\"epoch\": \n",
-       ":2: not a JSON object; remove s/runs/mf/seed-3 and " + again);
-  with("runs/mf/seed-3/metrics.jsonl", "{\"epoch\": 1}\n", ":1: seconds is missing");
-  with("search/mf/trial-0/result.json", "",
-       ": not a JSON object; remove s/search/mf/trial-0 and train this trial again");
-  with("search/mf/trial-0/trial.json", "7", ": not a JSON object");
-  with("significance.json", "{}", ": not a JSON list; remove it and compute it again: dream study");
-  with("significance.json", "[{\"part\": \"dream\"}]", ": [0].against is missing");
   StudyFolder place;
   place.study["parts"][0]["id"] = "../x";
   place.put_study();
@@ -434,6 +441,90 @@ TEST_CASE("a file of a study that does not hold what it should is refused with i
   place.study["parts"][0]["id"] = "mf";
   place.put_study();
   place.refuses("s/study.json: parts[1] is not the only part 'mf'");
+}
+
+TEST_CASE("a damaged file of a study is taken as missing and listed, with its line and what to do") {
+  NEEDS_PROGRAM();
+  const auto lists = [](const std::string& file, const std::string& text, const std::string& part,
+                        const std::string& what, const std::string& message) {
+    INFO(file << ": " << text);
+    StudyFolder place;
+    place.write("s/" + file, text);
+    const Outcome outcome = place.Workplace::run("report --study s");
+    INFO(outcome.err);
+    CHECK(outcome.out == "s/report.html\n");
+    std::string found;
+    for (const auto& row : place.table("missing"))
+      if (row.at("part") == part && row.at("what") == what) found = row.at("missing");
+    CHECK_THAT(found, DREAM_MATCHES_SUBSTRING("s/" + file + message));
+    CHECK(contains(place.read("s/report.html"), "s/" + file));
+    return place.row("models", "part", "mf").at("runs");
+  };
+  const std::string again = "train this run again: dream study --data DATA --out s",
+                    result = "runs/mf/seed-1/result.json";
+  CHECK(lists(result, "{", "mf", "runs", ": not a JSON object; remove s/runs/mf/seed-1 and " + again) == "1");
+  CHECK(lists(result, "{\"best_epoch\": 2, \"valid\": {}}", "mf", "runs", ": test is missing; remove") == "1");
+  CHECK(lists(result, "{\"best_epoch\": 2, \"valid\": {\"recall@20\": []}}", "mf", "runs",
+              ": valid.recall@20 is not a number") == "1");
+  CHECK(lists(result, "{\"best_epoch\": -2}", "mf", "runs", ": best_epoch is not a whole number") == "1");
+  const std::string curve = "runs/mf/seed-3/metrics.jsonl";
+  lists(curve, "{\"epoch\": 1, \"seconds\": 1}\n{\"epoch\": \n", "mf", "curve",
+        ":2: not a JSON object; remove s/runs/mf/seed-3 and " + again);
+  lists(curve, "{\"epoch\": 1}\n7\n", "mf", "curve", ":1: seconds is missing");
+  lists("runs/mf/seed-3/failed.json", "{", "mf", "runs", ": not a JSON object; remove s/runs/mf/seed-3 and " + again);
+  lists("search/mf/trial-0/result.json", "", "mf", "search",
+        ": not a JSON object; remove s/search/mf/trial-0 and train this trial again");
+  lists("search/mf/trial-0/trial.json", "7", "mf", "search", ": not a JSON object");
+  lists("significance.json", "{}", "", "comparison", ": not a JSON list; remove it and compute it again: dream study");
+  lists("significance.json", "[{\"part\": \"dream\"}]", "", "comparison", ": [0].against is missing");
+}
+
+TEST_CASE("a run with a damaged line in its curve keeps its result, and other epochs do not pass for its best") {
+  NEEDS_PROGRAM();
+  const StudyFolder place;
+  const std::string path = "s/runs/vbpr/seed-1/metrics.jsonl", whole = place.read(path);
+  const std::size_t second = whole.find('\n') + 1, third = whole.find('\n', second) + 1;
+  place.write(path, whole.substr(0, third) + "{\"epoch\": \n[]\n");
+  const Outcome last = place.Workplace::run("report --study s");
+  CHECK(contains(place.read("s/tables/missing.tsv"),
+                 path + ":3: not a JSON object; the result counts, the curve lacks this line; to have it too, take the "
+                        "file from a copy, or remove s/runs/vbpr/seed-1 and train this run again: dream study --data "
+                        "DATA --out s (damaged lines in all: 2)"));
+  CHECK(place.row("models", "part", "vbpr").at("runs") == "3");
+  check_number(place.row("models", "part", "vbpr"), "recall@20_mean", 0.09);
+  check_number(place.row("alignment_and_uniformity", "part", "vbpr"), "alignment_deviation", 0);
+  // The best epoch is the second.
+  place.write(path, whole.substr(0, second) + "{\n" + whole.substr(third));
+  place.Workplace::run("report --study s");
+  check_number(place.row("models", "part", "vbpr"), "recall@20_mean", 0.09);
+  check_number(place.row("misalignment", "part", "vbpr"), "items_cosine_mean", 0.5);
+  check_number(place.row("misalignment", "part", "vbpr"), "items_cosine_deviation", 0);
+}
+
+TEST_CASE("a report has no test that was made with other seeds than those that are over") {
+  NEEDS_PROGRAM();
+  const StudyFolder place;
+  place.compare({"vbpr", "frozen"}, {1, 2});
+  place.report();
+  CHECK(place.row("differences", "against", "vbpr").at("p").empty());
+  check_number(place.row("differences", "against", "vbpr"), "difference", 0.03);
+  CHECK(place.row("embeddings", "part", "frozen").at("p").empty());
+  CHECK(place.row("alignment_as_plugin", "part", "vbpr+bma").at("low").empty());
+  CHECK(contains(place.read("s/report.html"), "Whether this is more than chance has not been tested"));
+  std::string missing;
+  for (const auto& row : place.table("missing"))
+    if (row.at("what") == "comparison") missing += row.at("part") + ": " + row.at("missing") + "\n";
+  const std::string stale =
+      " on Recall@20: the test that there is was made with other seeds (1, 2) than those that are over (1, 2, 3)\n";
+  CHECK(missing == "mf: with DREAM on Recall@20\nvbpr: with DREAM" + stale + "frozen: with DREAM" + stale +
+                       "vbpr+bma: with VBPR" + stale);
+  // Without a seed, they are those that are over.
+  for (const char* id : {"vbpr", "frozen", "vbpr+bma"})
+    std::filesystem::remove_all(place / ("s/runs/" + std::string(id) + "/seed-3"));
+  place.report();
+  check_number(place.row("differences", "against", "vbpr"), "p", 0.03);
+  check_number(place.row("embeddings", "part", "frozen"), "p", 0.03);
+  check_number(place.row("alignment_as_plugin", "part", "vbpr+bma"), "p", 0.03);
 }
 
 TEST_CASE("a report that cannot be written leaves the one that is there") {

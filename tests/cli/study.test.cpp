@@ -110,21 +110,35 @@ TEST_CASE("A study searches, trains every seed, tests differences and writes its
               "plan.json: was begun with other data (60 users, 50 items, ");
 }
 
+TEST_CASE("A study of data without valid or test interactions is refused with what to do") {
+  NEEDS_PROGRAM();
+  Workplace place;
+  place.make_data();
+  const std::string study = "study --data data --out s --seeds 1 --models mf" + small + "--set split=random ";
+  const std::string remedy =
+      "; take split=random or split=time, with a split_ratio that gives it a share, as [0.8,0.1,0.1]";
+  CHECK_FAILS(place.run(study + "--set split_ratio=[0.9,0.1,0]"), 1,
+              "data: has no test interactions to compare by" + remedy);
+  CHECK_FAILS(place.run(study + "--set split_ratio=[0.9,0,0.1]"), 1,
+              "data: has no valid interactions to choose by" + remedy);
+  CHECK_FALSE(place.has("s"));
+}
+
 TEST_CASE("A study refuses grids and settings that it cannot use, and names the place") {
   NEEDS_PROGRAM();
   Workplace place;
   place.make_data();
   const std::string study = "study --data data --out s --seeds 1 --models lightgcn" + small;
   place.write("grids.json", R"({"lightgcn": {"reg_weight": [0.1, -1]}})");
-  CHECK_FAILS(place.run(study + "--grids grids.json"), 1, "grids.json: lightgcn: reg_weight is -1");
+  CHECK_FAILS(place.run(study + "--grids grids.json"), 1, "grids.json:1: lightgcn: reg_weight is -1");
   place.write("grids.json", R"({"lightgcn": [1]})");
-  CHECK_FAILS(place.run(study + "--grids grids.json"), 1, "grids.json: the grid of lightgcn is not an object");
+  CHECK_FAILS(place.run(study + "--grids grids.json"), 1, "grids.json:1: the grid of lightgcn is not an object");
   place.write("grids.json", R"({"lightgc": {"reg_weight": [0.1]}})");
   CHECK_FAILS(place.run(study + "--grids grids.json"), 1,
               "grids.json: unknown model 'lightgc'; did you mean 'lightgcn'?");
   place.write("grids.json", R"({"mf": {"regweight": [0.1]}})");
   CHECK_FAILS(place.run(study + "--grids grids.json"), 1,
-              "grids.json: mf: unknown key 'regweight'; did you mean 'reg_weight'?");
+              "grids.json:1: mf: unknown key 'regweight'; did you mean 'reg_weight'?");
   place.write("grids.json", R"({"lightgcn": {"split_seed": [1, 2]}})");
   CHECK_FAILS(place.run(study + "--grids grids.json"), 1, "split_seed is not searched over");
   CHECK_FAILS(
@@ -144,8 +158,22 @@ TEST_CASE("A study refuses grids and settings that it cannot use, and names the 
     std::filesystem::rename(place / ("data/" + std::string(name) + "_feat.npy"), place / name);
   CHECK_FAILS(place.run("study --data data --out s --models mf,vbpr,dream" + small), 1,
               "data: has no features, and dream, vbpr would read them; add *_feat.npy, or take --models mf,lightgcn");
-  place.write("grids.json", "{");
-  CHECK_FAILS(place.run(study + "--grids grids.json"), 1, "grids.json: not a JSON object");
+  const auto refuses = [&](const std::string& text, const std::string& message) {
+    place.write("grids.json", text);
+    INFO(text);
+    CHECK_FAILS(place.run(study + "--grids grids.json"), 1, message);
+  };
+  refuses("{", "grids.json:1: not JSON");
+  refuses("{\"mf\":\n{\"reg_weight\": [1,\n]}}", "grids.json:3: not JSON");
+  refuses("{\"mf\": {\n\"reg_weight\": [1e999]}}", "grids.json:2: a number is too large");
+  refuses("[{\"mf\": {}}]", "grids.json: expected a JSON object of models and their grids");
+  refuses("{\"mf\": {\"reg_weight\": [1],\n\"reg_weight\": [2]}}",
+          "grids.json:2: 'reg_weight' is already set at grids.json:1");
+  refuses("{\n\"mf\": {\n\"lr\": [1],\n\n\"learning_rate\": [2]}}",
+          "grids.json:5: 'lr' is already set at grids.json:3");
+  refuses("{\"mf\": {},\n\"mf\": {}}", "grids.json:2: 'mf' is already set at grids.json:1");
+  refuses("{\"vbpr\": {\"lr\": 1},\n\"mf\": {\"lr\": 1,\n\"reg_weight\": []}}",
+          "grids.json:3: mf: reg_weight is [], expected a list with at least one value");
   CHECK_FAILS(place.run(study + "--set seed=3"), 1, "--set seed=3: seed is the study's own");
   CHECK_FALSE(place.has("s"));
   const Outcome printed = place.run("study --help-grids");

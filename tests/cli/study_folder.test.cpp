@@ -45,13 +45,15 @@ std::string column(const std::string& tsv) {
 TEST_CASE("A study refuses the results of other settings in its folder, with the key and what to do") {
   NEEDS_PROGRAM();
   StudyPlace place;
+  place.succeeds("--models lightgcn --groups models --seeds 1");
+  const std::string plan = place.read("s/plan.json");
   REQUIRE(place.run("train --data data --model lightgcn --out s/runs/mf/seed-999" + small).code == 0);
   const std::string result = place.read("s/runs/mf/seed-999/result.json");
   CHECK_FAILS(place.run(place.command("--models mf --seeds 1")), 1,
               "s/runs/mf/seed-999/config.json: was trained with model = \"lightgcn\", not \"mf\"; delete "
               "s/runs/mf/seed-999 and give the same command again to train it anew, or choose another --out");
   CHECK(place.read("s/runs/mf/seed-999/result.json") == result);
-  CHECK_FALSE(place.has("s/plan.json"));
+  CHECK(place.read("s/plan.json") == plan);
   std::filesystem::remove_all(place / "s");
   place.succeeds("--models mf --seeds 1");
   json config = file(place, "s/runs/mf/seed-999/config.json");
@@ -187,7 +189,124 @@ TEST_CASE("A broken result is refused with what to do, and lost vectors cost the
   CHECK_FALSE(contains(place.succeeds(models).err, "vbpr/seed-1000/best.safetensors: is missing"));
   place.write("s/runs/mf/seed-999/result.json", "{");
   CHECK_FAILS(place.run(place.command(models)), 1,
-              "s/runs/mf/seed-999/result.json: not the result of a training run; delete s/runs/mf/seed-999 and give");
+              "s/runs/mf/seed-999/result.json: not a JSON object; delete s/runs/mf/seed-999 and give the same command");
+}
+
+TEST_CASE("A study's folder without its plan.json is nobody's to take over") {
+  NEEDS_PROGRAM();
+  StudyPlace place;
+  place.succeeds("--models mf --seeds 1");
+  std::filesystem::remove(place / "s/plan.json");
+  REQUIRE(place.run("synth --out other --users 61 --items 50 --modality image=12 --seed 4").code == 0);
+  const std::string study = place.read("s/study.json"), page = place.read("s/report.html");
+  const std::string command = "study --data other --out s --grids none.json --models mf --seeds 1" + small;
+  CHECK_FAILS(place.run(command), 1,
+              "s/plan.json: is missing, but there is s/study.json of a study; take plan.json from a copy, or choose "
+              "another --out");
+  CHECK(place.read("s/study.json") == study);
+  CHECK(place.read("s/report.html") == page);
+  std::filesystem::remove(place / "s/study.json");
+  CHECK_FAILS(place.run(command), 1, "s/plan.json: is missing, but there is s/runs of a study");
+  std::filesystem::rename(place / "s/runs", place / "s/search");
+  CHECK_FAILS(place.run(command), 1, "s/plan.json: is missing, but there is s/search of a study");
+  CHECK_FALSE(place.has("s/plan.json"));
+}
+
+TEST_CASE("A plan.json that does not hold what it should is refused with the place and what to do") {
+  NEEDS_PROGRAM();
+  StudyPlace place;
+  place.succeeds("--models mf --seeds 1");
+  const json whole = file(place, "s/plan.json");
+  const auto refuses = [&](const char* where, const json& value, const std::string& message) {
+    json plan = whole;
+    plan[json::json_pointer(where)] = value;
+    place.write("s/plan.json", plan.dump());
+    INFO(plan.dump());
+    CHECK_FAILS(place.run(place.command("--models mf --seeds 1")), 1,
+                "s/plan.json: " + message + "; take it from a copy, or choose another --out");
+  };
+  refuses("/parts", 5, "parts is not a list");
+  refuses("/parts", json::array({1}), "parts[0] is not a text");
+  refuses("/data", 3, "data is not an object");
+  refuses("/data/fingerprint", 3, "data.fingerprint is not a text");
+  refuses("/data/fingerprint", nullptr, "data.fingerprint is missing");
+  refuses("/program", 4, "program is not a text");
+  refuses("/backend", 4, "backend is not a text");
+  refuses("/backend", "tpu", "backend is \"tpu\", expected one of cpu | cuda | emulated | auto");
+  refuses("/seeds", 1, "seeds is not a list");
+  refuses("/settings", 1, "settings is not an object");
+  refuses("/settings/epochs", "x", "settings: epochs is \"x\", expected a whole number >= 0 and <= 1000000000");
+  refuses("/grids", 1, "grids: is not an object of models and their grids");
+  refuses("/grids/mf", 1, "grids: the grid of mf is not an object of keys and lists");
+  refuses("/version", "1", "version is not a whole number");
+  // An earlier program had the parts in study.json alone.
+  json plan = whole;
+  plan.erase("parts");
+  place.write("s/plan.json", plan.dump());
+  place.write("s/study.json", R"({"parts": [{"id": 4}]})");
+  CHECK_FAILS(place.run(place.command("--models mf --seeds 1")), 1, "s/study.json: parts[0].id is not a text; take it");
+}
+
+TEST_CASE("A study writes its report whatever is damaged, says what is, and counts test users again where need be") {
+  NEEDS_PROGRAM();
+  StudyPlace place;
+  const std::string models = "--models mf,vbpr --groups alignment --seeds 1", run = "s/runs/vbpr/seed-999/";
+  place.succeeds(models);
+  const std::string tests = place.read("s/significance.json"), users = place.read(run + "test_users.json");
+  for (const char* broken : {"{\"metrics\": 1}", "null", ""}) {
+    place.write(run + "test_users.json", broken);
+    place.succeeds(models);
+    CHECK(place.read(run + "test_users.json") == users);
+  }
+  json changed = json::parse(users);
+  changed["metrics"]["recall@20"][0] = "x";
+  place.write(run + "test_users.json", changed.dump());
+  place.succeeds(models);
+  CHECK(place.read(run + "test_users.json") == users);
+  CHECK(place.read("s/significance.json") == tests);
+  // A curve costs a line, vectors that cannot be read cost their tests.
+  place.write(run + "metrics.jsonl", "{\n");
+  std::filesystem::remove(place / (run + "test_users.json"));
+  place.write(run + "best.safetensors", "x");
+  std::filesystem::remove(place / "s/report.html");
+  const Outcome outcome = place.run(place.command(models));
+  INFO(outcome.err);
+  CHECK(outcome.code == 1);
+  CHECK(contains(outcome.err, "dream: error: " + run + "metrics.jsonl:1: not a JSON object; the result counts"));
+  CHECK(contains(outcome.err, "dream: error: " + run + "best.safetensors: "));
+  CHECK(contains(outcome.err, "left out of the tests of differences, delete s/runs/vbpr/seed-999 and give the same"));
+  CHECK(contains(place.read("s/tables/models.tsv"), "\t1\n"));
+  CHECK(contains(place.read("s/report.html"), run + "metrics.jsonl:1: not a JSON object"));
+  CHECK(contains(place.read("s/tables/missing.tsv"), "vbpr+bma\tVBPR with BMA\tcomparison\twith VBPR on Recall@20"));
+  // So does a significance.json that cannot be written.
+  std::filesystem::remove(place / "s/significance.json");
+  std::filesystem::create_directory(place / "s/significance.json");
+  std::filesystem::remove(place / "s/report.html");
+  CHECK_FAILS(place.run(place.command(models)), 1, "significance.json");
+  CHECK(place.has("s/report.html"));
+}
+
+TEST_CASE("A part that is trained just as what it is compared with is refused with the key to leave out") {
+  NEEDS_PROGRAM();
+  StudyPlace place;
+  const auto refuses = [&](const std::string& more, const std::string& part, const std::string& key,
+                           const std::string& group) {
+    CHECK_FAILS(place.run(place.command(more)), 1,
+                "the study's part " + part +
+                    ", which it is compared with, by the settings that all runs share; leave "
+                    "out " +
+                    key + "; or leave out the group " + group + ", by --groups");
+  };
+  refuses("--groups embeddings --set train_features=false", "dream-frozen: would be trained just as dream",
+          "train_features", "embeddings");
+  refuses("--groups alignment --models vbpr --set bma=on", "vbpr+bma: would be trained just as vbpr", "bma",
+          "alignment");
+  refuses("--groups ablations --set gate=none --set eval_batch_size=9", "no-gate: would be trained just as dream",
+          "gate", "ablations");
+  refuses("--groups ablations --set bma=off", "no-inter: would be trained just as dream", "bma", "ablations");
+  refuses("--groups embeddings --set modal_line=false", "dream-frozen: would be trained just as dream", "modal_line",
+          "embeddings");
+  CHECK_FALSE(place.has("s"));
 }
 
 TEST_CASE("One command at a time works in a study's folder") {

@@ -151,13 +151,69 @@ TEST_CASE("tune refuses a trial's folder with other settings, and says what to d
   place.make_data();
   const std::string tune = "tune --data data --out o --model mf --set 'reg_weight=[0, 0.1]'" + small;
   REQUIRE(place.run(tune).code == 0);
-  place.write("o/trial-1/result.json", "{");
+  const std::string result = place.read("o/trial-1/result.json");
+  const std::string anew = "; delete o/trial-1 and give the same command again to train it anew";
+  for (const auto& [text, message] :
+       {std::pair{"{", "not a JSON object"},
+        {"null", "not a JSON object"},
+        {"{}", "valid is missing"},
+        {R"({"valid": {"recall@20": "x"}, "best_epoch": 1})", "valid.recall@20 is not a number"},
+        {R"({"valid": {"recall@20": null}, "best_epoch": 1})", "valid.recall@20 is missing"},
+        {R"({"valid": {"recall@20": 1}, "best_epoch": "x"})", "best_epoch is not a whole number"}}) {
+    INFO(text);
+    place.write("o/trial-1/result.json", text);
+    CHECK_FAILS(place.run(tune), 1, "o/trial-1/result.json: " + std::string(message) + anew);
+  }
+  place.write("o/trial-1/result.json", result);
+  json changed = file(place, "o/trial-1/config.json");
+  changed["learning_rate"] = "x";
+  place.write("o/trial-1/config.json", changed.dump());
   CHECK_FAILS(place.run(tune), 1,
-              "o/trial-1/result.json: not the result of a training run; delete o/trial-1 and give the same command");
+              "o/trial-1/config.json: learning_rate is \"x\", expected a number > 0 and <= 1e+300" + anew);
   std::filesystem::remove_all(place / "o/trial-1");
   std::filesystem::copy(place / "o/trial-2", place / "o/trial-1", std::filesystem::copy_options::recursive);
   CHECK_FAILS(place.run(tune), 1,
               "o/trial-1/config.json: was trained with reg_weight = 0.1, not 0.0; delete o/trial-1 and give the same");
+}
+
+TEST_CASE("tune refuses a plan of another version or one that is damaged, and writes a damaged result again") {
+  NEEDS_PROGRAM();
+  Workplace place;
+  place.make_data();
+  const std::string tune = "tune --data data --out o --model mf --set 'reg_weight=[0, 0.1]'" + small;
+  REQUIRE(place.run(tune).code == 0);
+  const json whole = file(place, "o/tune.json");
+  const auto refuses = [&](const char* key, const json& value, const std::string& message) {
+    json plan = whole;
+    plan[key] = value;
+    place.write("o/tune.json", plan.dump());
+    INFO(plan.dump());
+    CHECK_FAILS(place.run(tune), 1, "o/tune.json: " + message);
+  };
+  refuses("version", 2,
+          "the search is of version 2, this program goes on with version 1; use the program that began it, or choose "
+          "another --out");
+  const std::string remedy = "; take it from a copy, or choose another --out";
+  refuses("version", nullptr, "version is missing" + remedy);
+  refuses("trials", "x", "trials is not a whole number" + remedy);
+  refuses("drawn", "x", "drawn is not true or false" + remedy);
+  refuses("data", 1, "data is not a text" + remedy);
+  refuses("settings", 1, "settings: the settings are not an object" + remedy);
+  place.write("o/tune.json", "{");
+  CHECK_FAILS(place.run(tune), 1, "o/tune.json: not a JSON object" + remedy);
+  place.write("o/tune.json", whole.dump());
+  const json result = file(place, "o/result.json");
+  for (const auto& [key, value] :
+       {std::pair<const char*, json>{"trials", "x"}, {"winner", 4}, {"test", 4}, {"test", {{"recall@20", "x"}}}}) {
+    json changed = result;
+    changed[key] = value;
+    place.write("o/result.json", changed.dump());
+    INFO(changed.dump());
+    const Outcome outcome = place.run(tune);
+    INFO(outcome.err);
+    CHECK(outcome.code == 0);
+    CHECK(file(place, "o/result.json") == result);
+  }
 }
 
 TEST_CASE("tune names the model that won, and says what it noticed about the data once") {

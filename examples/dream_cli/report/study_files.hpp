@@ -83,6 +83,7 @@ struct DataCounts {
 /// Difference of two parts' means over users, with its 95 % interval and the p of a randomisation test.
 struct Significance {
   std::string part, against, metric;
+  std::vector<std::int64_t> seeds;  ///< that were averaged; empty where an earlier program did not write them
   double difference = 0, low = 0, high = 0, p = 1;
   std::int64_t users = 0;
 };
@@ -92,6 +93,20 @@ struct SharedSetting {
   std::string key;
   nlohmann::ordered_json value, by_default;
   bool differs = false;  ///< from the default
+};
+
+/// Two parts that could be compared and are not, or not as they are now.
+struct UntestedPair {
+  const Part* part;
+  const Part* against;
+  std::string why;  ///< empty where there is nothing to say
+};
+
+/// A file that does not hold what it should, and is taken as missing.
+struct Damage {
+  std::string part, label;  ///< whose it is; empty for a file of all parts
+  std::string what;         ///< "runs", "curve", "search" or "comparison"
+  std::string text;         ///< the file, the place in it, what is wrong and what to do
 };
 
 struct Study {
@@ -106,20 +121,32 @@ struct Study {
   std::vector<SharedSetting> shared;  ///< all of them; empty where an earlier program did not write them
   std::vector<Part> parts;
   std::vector<Significance> significance;
+  std::vector<Damage> damages;
 
   /// The part of this id; nullptr where the study has none.
   const Part* find(const std::string& id) const;
   std::vector<const Part*> group(const std::string& name) const;
   /// `part` minus `against` on the metric of that name, whichever way round it was stored; none where it was not
-  /// tested.
+  /// tested with the seeds that are over in both.
   std::optional<Significance> difference(const std::string& part, const std::string& against,
                                          const std::string& name) const;
+  /// Parts that have runs over to compare (models, ablations and embeddings with DREAM, alignment with the model
+  /// without) and no such test on the study's metric.
+  std::vector<UntestedPair> untested() const;
   /// The command that trains what is missing.
   std::string command() const;
+
+ private:
+  const Significance* stored_test(const std::string& part, const std::string& against, const std::string& name) const;
 };
 
-/// Reads a study with all its runs and trials. A folder that is no study, a study of another version and a file that
-/// does not hold what it should are dream::errors that name the file and say what to do.
+/// Reads a study with all its runs and trials. A folder that is no study, a study of another version and a study.json
+/// that does not hold what it should are dream::errors that name the file and say what to do. Any other file that does
+/// not is taken as missing and noted in `damages`; a run whose metrics.jsonl is damaged keeps its result and the lines
+/// that can be read.
 Study read_study(const std::string& folder);
+
+/// Says on stderr which files of a study are damaged; whether there are any.
+bool say_damages(const std::string& folder);
 
 }  // namespace dream_cli::study_report

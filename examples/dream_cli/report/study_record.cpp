@@ -159,7 +159,7 @@ Table search_table(const Study& study) {
 
 Table missing_table(const Study& study) {
   Table table{"missing",
-              "What is not over yet.",
+              "What is not over yet, or cannot be read.",
               {words_column("", "part"), words_column("Part", "label"), words_column("What", "what"),
                words_column("Missing", "missing")},
               {}};
@@ -179,13 +179,12 @@ Table missing_table(const Study& study) {
     const bool none = std::none_of(part.runs.begin(), part.runs.end(), [](const StudyRun& run) { return run.begun; });
     if (!runs.empty()) add(part, "runs", none ? "all seeds" : runs);
   }
-  const Part* dream = study.find("dream");
-  const auto whole = [](const Part& part) { return finished_runs(part) == static_cast<int>(part.runs.size()); };
-  for (const Part* part : study.group("models")) {
-    if (dream == nullptr || part == dream || !whole(*part) || !whole(*dream)) continue;
-    if (!study.difference(dream->id, part->id, study.metric))
-      add(*part, "comparison", "with DREAM on " + metric_title(study.metric));
-  }
+  for (const auto& [part, against, why] : study.untested())
+    add(*part, "comparison",
+        "with " + against->label + " on " + metric_title(study.metric) + (why.empty() ? "" : ": " + why));
+  for (const Damage& damage : study.damages)
+    table.rows.push_back(
+        {words_cell(damage.part), words_cell(damage.label), words_cell(damage.what), words_cell(damage.text)});
   return table;
 }
 

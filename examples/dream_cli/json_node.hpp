@@ -11,22 +11,35 @@
 #include <dream/core/error.hpp>
 #include <dream/core/file.hpp>
 
-namespace dream_cli::study_report {
-
-using Json = nlohmann::ordered_json;
+namespace dream_cli {
 
 /// A JSON text, where it is from ("FILE" or "FILE:LINE"), and what to do where it is not what it should be.
 struct JsonSource {
-  Json json;
+  nlohmann::ordered_json json;
   std::string place;
   std::string remedy;
 };
 
 /// An object out of a text; anything else is an error with the place and the remedy.
 inline JsonSource parse_object(const std::string& text, std::string place, std::string remedy) {
-  JsonSource source{Json::parse(text, nullptr, false), std::move(place), std::move(remedy)};
+  JsonSource source{nlohmann::ordered_json::parse(text, nullptr, false), std::move(place), std::move(remedy)};
   DREAM_EXPECT(source.json.is_object(), source.place, ": not a JSON object; ", source.remedy);
   return source;
+}
+
+/// The same out of a file.
+inline JsonSource read_object(const std::string& path, std::string remedy) {
+  return parse_object(dream::read_file(path), path, std::move(remedy));
+}
+
+/// What `read` returns; its errors get the remedy behind them.
+template <class Read>
+auto or_remedy(const std::string& remedy, Read&& read) {
+  try {
+    return read();
+  } catch (const dream::error& error) {
+    dream::fail(error.what(), "; ", remedy);
+  }
 }
 
 /// Looks at a value of a source, which must outlive it.
@@ -34,7 +47,7 @@ class JsonNode {
  public:
   explicit JsonNode(const JsonSource& source) : JsonNode(source.json, source, "") {}
 
-  const Json& json() const { return *value_; }
+  const nlohmann::ordered_json& json() const { return *value_; }
 
   /// The member of an object; missing or null is an error.
   JsonNode at(const std::string& key) const {
@@ -54,6 +67,10 @@ class JsonNode {
   std::string text() const {
     expect(value_->is_string(), "a text");
     return value_->get<std::string>();
+  }
+  bool truth() const {
+    expect(value_->is_boolean(), "true or false");
+    return value_->get<bool>();
   }
   double number() const {
     expect(value_->is_number(), "a number");
@@ -89,14 +106,14 @@ class JsonNode {
   }
 
  private:
-  JsonNode(const Json& value, const JsonSource& source, std::string path)
+  JsonNode(const nlohmann::ordered_json& value, const JsonSource& source, std::string path)
       : value_(&value), source_(&source), path_(std::move(path)) {}
 
   std::string under(const std::string& key) const { return path_.empty() ? key : path_ + "." + key; }
 
-  const Json* value_;
+  const nlohmann::ordered_json* value_;
   const JsonSource* source_;
   std::string path_;
 };
 
-}  // namespace dream_cli::study_report
+}  // namespace dream_cli

@@ -107,7 +107,7 @@ void add_diagnose(CLI::App& app, Chosen& chosen) {
 
 void add_report(CLI::App& app, Chosen& chosen) {
   const auto a = std::make_shared<ReportArguments>();
-  CLI::App* sub = command(app, "report", "Writes report.html and tables of a study that is over, or as far as it is",
+  CLI::App* sub = command(app, "report", "Writes report.html and tables of a finished study, or of one as far as it is",
                           "  dream report --study studies/tiktok");
   sub->add_option("--study", a->study, "folder of the study: --out of dream study")->required()->type_name("DIR");
   sub->callback([a, &chosen] { chosen = [a] { return report(*a); }; });

@@ -299,7 +299,7 @@ TEST_CASE("a report says what failed and why, and which command trains the rest"
   place.write("s/search/mf/trial-1/trial.json", R"({"reg_weight": 2})");
   place.write("s/search/mf/trial-1/failed.json", R"({"error": "training diverged: y"})");
   place.report();
-  CHECK(place.row("missing", "what", "search").at("missing") == "2 of 3 trials are over");
+  CHECK(place.row("missing", "what", "search").at("missing") == "2 of 3 trials are finished");
   CHECK(contains(place.read("s/tables/missing.tsv"), "seed 3 (failed: training diverged: x)"));
   CHECK(contains(place.read("s/report.html"), "<td>failed</td>"));
   CHECK(contains(place.read("s/report.html"),
@@ -346,7 +346,7 @@ TEST_CASE("a report lists every run and search that is not over, and the command
   for (const auto& row : place.table("missing"))
     missing += row.at("part") + " " + row.at("what") + ": " + row.at("missing") + "\n";
   CHECK(missing ==
-        "mf search: 1 of 3 trials are over\nmf runs: seed 3 (at epoch 1)\nno-gate runs: all seeds\n"
+        "mf search: 1 of 3 trials are finished\nmf runs: seed 3 (at epoch 1)\nno-gate runs: all seeds\n"
         "frozen comparison: with DREAM on Recall@20\nvbpr+bma comparison: with VBPR on Recall@20\n");
   const std::string page = place.read("s/report.html");
   CHECK(contains(page, "dream study --data DATA --out s<"));
@@ -453,6 +453,8 @@ TEST_CASE("a damaged file of a study is taken as missing and listed, with its li
     const Outcome outcome = place.Workplace::run("report --study s");
     INFO(outcome.err);
     CHECK(outcome.out == "s/report.html\n");
+    CHECK(outcome.code == 1);
+    CHECK_THAT(outcome.err, DREAM_MATCHES_SUBSTRING("dream: error: s/" + file + message));
     std::string found;
     for (const auto& row : place.table("missing"))
       if (row.at("part") == part && row.at("what") == what) found = row.at("missing");
@@ -515,7 +517,7 @@ TEST_CASE("a report has no test that was made with other seeds than those that a
   for (const auto& row : place.table("missing"))
     if (row.at("what") == "comparison") missing += row.at("part") + ": " + row.at("missing") + "\n";
   const std::string stale =
-      " on Recall@20: the test that there is was made with other seeds (1, 2) than those that are over (1, 2, 3)\n";
+      " on Recall@20: the test that there is was made with other seeds (1, 2) than those that are finished (1, 2, 3)\n";
   CHECK(missing == "mf: with DREAM on Recall@20\nvbpr: with DREAM" + stale + "frozen: with DREAM" + stale +
                        "vbpr+bma: with VBPR" + stale);
   // Without a seed, they are those that are over.
@@ -547,7 +549,7 @@ TEST_CASE("a report lists what failed apart from what its command goes on with")
   for (const auto& row : place.table("unfinished"))
     if (row.at("what") != "comparison")
       unfinished += row.at("part") + " " + row.at("what") + ": " + row.at("missing") + "\n";
-  CHECK(unfinished == "mf search: 1 of 3 trials are over\nno-gate runs: all seeds\n");
+  CHECK(unfinished == "mf search: 1 of 3 trials are finished\nno-gate runs: all seeds\n");
   REQUIRE(place.table("failures").size() == 1);
   const auto failed = place.row("failures", "part", "mf");
   CHECK(failed.at("what") == "seed 3");

@@ -150,7 +150,7 @@ void write_report(const std::string& study_folder) { study_report::write_pages(s
 int report(const ReportArguments& arguments) {
   write_report(arguments.study);
   std::printf("%s/report.html\n", arguments.study.c_str());
-  return Exit::success;
+  return study_report::say_damages(arguments.study) ? Exit::failure : Exit::success;
 }
 
 }  // namespace dream_cli

@@ -67,7 +67,10 @@ std::string ahead(const Ranked& first, const Ranked& second) {
 std::string significance_words(const Significance& tested) {
   const std::string numbers = "95 % interval " + signed_fixed(tested.low) + " to " + signed_fixed(tested.high) +
                               ", p " + (tested.p < 0.0001 ? p_text(tested.p) : "= " + p_text(tested.p)) +
-                              ", paired over " + grouped(tested.users) + " users";
+                              ", paired over " + grouped(tested.users) + " users" +
+                              (tested.seeds.empty() ? ""
+                                                    : ", means of " + grouped(std::ssize(tested.seeds)) +
+                                                          (tested.seeds.size() == 1 ? " seed" : " seeds"));
   const bool significant = tested.p < 0.05 && (tested.low > 0 || tested.high < 0);
   return std::string(" difference is ") + (significant ? "" : "not ") + "significant (" + escaped(numbers) + ").";
 }

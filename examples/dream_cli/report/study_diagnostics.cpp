@@ -7,8 +7,9 @@ namespace dream_cli::study_report {
 
 Table misalignment_table(const Study& study) {
   Table table{"misalignment",
-              "Mean cosine of the two domains\u2019 rows of the same user or item, at the best epoch; mean \u00b1 "
-              "sample deviation over the seeds.",
+              "Cosine of the behaviour and the modal representation of the same user or item, the mean over all of "
+              "them, at the best epoch: higher is better aligned. Mean \u00b1 standard deviation (n \u2212 1) over the "
+              "seeds.",
               part_columns("Model"),
               {}};
   table.columns.push_back(spread_column("Users", "users_cosine"));
@@ -35,8 +36,8 @@ Table misalignment_table(const Study& study) {
 
 Table shares_table(const Study& study) {
   Table table{"modality_shares",
-              "Share of each modality in the items\u2019 modal representation, at the best epoch; mean \u00b1 sample "
-              "deviation over the seeds. Shares add up to 1; one below zero works against the others.",
+              "Share of each modality in the items\u2019 modal representation, at the best epoch; mean \u00b1 standard "
+              "deviation (n \u2212 1) over the seeds. Shares add up to 1; one below zero works against the others.",
               part_columns("Model"),
               {}};
   const std::vector<std::string> modalities = modalities_of(study, &Diagnosis::shares);
@@ -58,8 +59,8 @@ Table shares_table(const Study& study) {
 
 Table uniformity_table(const Study& study) {
   Table table{"alignment_and_uniformity",
-              "Alignment and uniformity of the vectors that rank, at the best epoch; mean \u00b1 sample deviation over "
-              "the seeds. Lower is closer, and more evenly spread.",
+              "Alignment and uniformity of the final embeddings, at the best epoch; mean \u00b1 standard deviation (n "
+              "\u2212 1) over the seeds. Lower is closer, and more evenly spread.",
               part_columns("Model"),
               {}};
   const std::pair<const char*, std::optional<double> Diagnosis::*> kinds[] = {

@@ -323,7 +323,7 @@ std::vector<UntestedPair> Study::untested() const {
     pairs.push_back({&part, against, ""});
     if (stored != nullptr && !stored->seeds.empty())
       pairs.back().why = "the test that there is was made with other seeds (" + joined(stored->seeds) +
-                         ") than those that are over (" + joined(of_both) + ")";
+                         ") than those that are finished (" + joined(of_both) + ")";
   };
   for (const Part& part : parts)
     look(part, find(part.group == "alignment" ? part.id.substr(0, part.id.rfind("+bma")) : "dream"));

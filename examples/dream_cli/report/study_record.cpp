@@ -114,7 +114,7 @@ Table parts_table(const Study& study) {
 
 Table grids_table(const Study& study) {
   Table table{"grids",
-              "What was searched over, and what was chosen by valid " + escaped(metric_title(study.metric)) + ".",
+              "What was searched over, and what was chosen by validation " + escaped(metric_title(study.metric)) + ".",
               {words_column("", "part"), words_column("Model", "label"), words_column("Grid", "grid"),
                words_column("Chosen", "chosen"), number_column("Trials", "trials"), number_column("", "trials_over")},
               {}};
@@ -133,10 +133,10 @@ Table grids_table(const Study& study) {
 
 Table search_table(const Study& study) {
   Table table{"search",
-              "Every trial of the searches. Chosen (bold) is what has the best valid " +
+              "Every trial of the searches. Chosen (bold) is what has the best validation " +
                   escaped(metric_title(study.metric)) + "; test was not looked at.",
               {words_column("", "part"), words_column("Part", "label"), words_column("Trial", "trial"),
-               words_column("Settings", "settings"), number_column("Valid " + metric_title(study.metric), "valid"),
+               words_column("Settings", "settings"), number_column("Validation " + metric_title(study.metric), "valid"),
                number_column("Best epoch", "best_epoch"), words_column("", "chosen")},
               {}};
   for (const Part& part : study.parts) {
@@ -148,10 +148,10 @@ Table search_table(const Study& study) {
       number.best = chosen;
       TableCell settings = words_cell(settings_text(trial.settings));
       settings.best = chosen;
-      table.rows.push_back(
-          {words_cell(part.id), words_cell(part.label), words_cell(trial.name), settings, number,
-           trial.valid ? count_cell(trial.best_epoch) : TableCell{trial.failure.empty() ? "not over" : "failed", {""}},
-           words_cell(chosen ? "yes" : "no")});
+      table.rows.push_back({words_cell(part.id), words_cell(part.label), words_cell(trial.name), settings, number,
+                            trial.valid ? count_cell(trial.best_epoch)
+                                        : TableCell{trial.failure.empty() ? "not finished" : "failed", {""}},
+                            words_cell(chosen ? "yes" : "no")});
     }
   }
   return table;
@@ -159,7 +159,7 @@ Table search_table(const Study& study) {
 
 Table missing_table(const Study& study) {
   Table table{"missing",
-              "What is not over yet, or cannot be read.",
+              "What is not finished yet, or cannot be read.",
               {words_column("", "part"), words_column("Part", "label"), words_column("What", "what"),
                words_column("Missing", "missing")},
               {}};
@@ -171,7 +171,7 @@ Table missing_table(const Study& study) {
       add(part, "search", "every trial failed; the first: " + part.trials.front().failure);
     } else if (!part.grid.empty() && !part.chosen) {
       add(part, "search",
-          std::to_string(trials_over(part)) + " of " + std::to_string(part.grid_size()) + " trials are over");
+          std::to_string(trials_over(part)) + " of " + std::to_string(part.grid_size()) + " trials are finished");
     }
     std::string runs;
     for (const StudyRun& run : part.runs)

@@ -203,7 +203,7 @@ std::string histogram(const Histogram& chart) {
     svg += svg_text(20, line, series.label + ": mean " + signed_fixed(series.cosines.mean, 2), Anchor::start, "label");
     line += 20;
   }
-  svg += svg_text((x.from + x.to) / 2, bottom + 38, "cosine (height: % of the rows)", Anchor::middle, "title");
+  svg += svg_text((x.from + x.to) / 2, bottom + 38, "cosine (height: % of users or items)", Anchor::middle, "title");
   return svg_element(bottom + 44, chart.describes, svg);
 }
 

@@ -27,7 +27,7 @@ struct Bm3Options {
   double reg_weight = 0.1;
   bool train_features = true;
   bool align = false;  ///< add BMA; the domains of an item are h_i and the mean of its x_m, users have but one
-  AlignmentOptions alignment;
+  AlignmentOptions alignment = {};
 };
 
 template <class T, class B>

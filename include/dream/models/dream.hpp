@@ -24,13 +24,13 @@ struct DreamOptions {
   index_t embedding_size = 64;
   int n_ui_layers = 2;  ///< L of the behaviour line
   int n_mm_layers = 1;  ///< propagations on the item-item graphs
-  ModelDataOptions data;
+  ModelDataOptions data = {};
   bool train_features = true;  ///< modal embeddings Z_m are trainable; otherwise they stay F_m
   Gate gate = Gate::id;
   ModalityWeights modality_weights = ModalityWeights::equal;
-  std::vector<double> modality_weight_values;  ///< for `given`, one a modality
+  std::vector<double> modality_weight_values = {};  ///< for `given`, one a modality
 
-  AlignmentOptions alignment;  ///< between and inside the domains
+  AlignmentOptions alignment = {};  ///< between and inside the domains
   double s3_weight = 0.1;
   double s3_user_weight = 0.1;  ///< rho
   SimilarityForm s3_form = SimilarityForm::cosine;

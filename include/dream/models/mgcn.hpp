@@ -29,7 +29,7 @@ struct MgcnOptions {
   index_t batch_size = 2048;  ///< the configured one, which L_reg divides by
   bool train_features = true;
   bool align = false;  ///< add BMA; the domains are E_B and side
-  AlignmentOptions alignment;
+  AlignmentOptions alignment = {};
 };
 
 template <class T, class B>

@@ -18,7 +18,7 @@ struct VbprOptions {
   index_t embedding_size = 64;  ///< of each half
   double reg_weight = 1e-2;
   bool align = false;  ///< add BMA; the domains are the halves of users and items
-  AlignmentOptions alignment;
+  AlignmentOptions alignment = {};
 };
 
 template <class T, class B>

@@ -26,7 +26,7 @@ TEST_CASE("Fusion across modalities keeps the contract of an op with equal, give
   for (const index_t modalities : {1, 2, 3})
     for (const index_t batch : {1, 2, 33, 300})
       for (const index_t d : {1, 5, 65})
-        for (const int weights : {0, 1, 2, 3}) {  // equal, given, given with a zero, learned
+        for (const int weights : {0, 1, 2, 3}) {          // equal, given, given with a zero, learned
           if (weights == 2 && modalities == 1) continue;  // one weight must be above 0
           INFO(modalities << " modalities, " << batch << " rows, " << d << " columns, weights " << weights);
           const auto present = presence(40, modalities);

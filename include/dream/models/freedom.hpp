@@ -23,8 +23,8 @@ struct FreedomOptions {
   int n_ui_layers = 2;
   int n_mm_layers = 1;
   std::vector<double> modality_weights = {};  ///< a_m; empty: freedom_weights()
-  double edge_dropout = 0.8;             ///< share of the interactions that an epoch leaves out
-  double reg_weight = 1e-3;              ///< of the modal part; 0: there are no modal embeddings
+  double edge_dropout = 0.8;                  ///< share of the interactions that an epoch leaves out
+  double reg_weight = 1e-3;                   ///< of the modal part; 0: there are no modal embeddings
   bool train_features = true;
   bool align = false;  ///< add BMA; the domains of an item are E_B (on the pruned graph) and h, users have but one
   AlignmentOptions alignment = {};

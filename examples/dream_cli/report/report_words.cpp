@@ -53,7 +53,8 @@ std::size_t level_with_first(const std::vector<Ranked>& models) {
 std::string listed_labels(const std::vector<Ranked>& models, std::size_t count, const std::string& before = "",
                           const std::string& after = "") {
   std::vector<std::string> labels;
-  for (std::size_t m = 0; m < count; ++m) labels.push_back(before + escaped(models[m].part->label) + after);
+  for (std::size_t m = 0; m < count; ++m)
+    labels.push_back(dream::concat(before, escaped(models[m].part->label), after));
   return listed(labels);
 }
 

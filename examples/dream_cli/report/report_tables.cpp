@@ -16,7 +16,10 @@ std::string field(const std::string& text) {
 
 std::string tsv_line(const std::vector<std::string>& fields) {
   std::string line;
-  for (std::size_t i = 0; i < fields.size(); ++i) line += (i == 0 ? "" : "\t") + field(fields[i]);
+  for (std::size_t i = 0; i < fields.size(); ++i) {
+    if (i > 0) line += '\t';
+    line += field(fields[i]);
+  }
   return line + "\n";
 }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <dream/core/error.hpp>
+
 #include "study_tables.hpp"
 
 namespace dream_cli::study_report {

@@ -88,6 +88,7 @@ inline std::vector<std::int64_t> numbers(const std::string& text) {
 /// Standard-normal features of these widths in place of the data's own.
 inline void add_features(Dataset& data, const std::string& widths, std::uint64_t seed) {
   data.modalities.clear();
+  ThreadPool threads;
   std::uint32_t m = 0;
   for (const std::int64_t width : numbers(widths)) {
     Modality& modality = data.modalities.emplace_back();
@@ -98,9 +99,10 @@ inline void add_features(Dataset& data, const std::string& widths, std::uint64_t
     modality.values.resize(static_cast<std::size_t>(size));
     modality.present.assign(static_cast<std::size_t>(modality.rows), 1);
     const RandomStream random{seed, RandomUse::synthetic, ++m};
-#pragma omp parallel for
-    for (std::int64_t i = 0; i < size; ++i)
-      modality.values[static_cast<std::size_t>(i)] = static_cast<float>(random.normal(static_cast<std::uint64_t>(i)));
+    threads.parallel_blocks(size, 1 << 14, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i)
+        modality.values[static_cast<std::size_t>(i)] = static_cast<float>(random.normal(static_cast<std::uint64_t>(i)));
+    });
   }
 }
 

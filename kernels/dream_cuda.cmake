@@ -11,12 +11,8 @@ elseif(NOT TARGET dream::cuda)
   add_library(dream::cuda ALIAS dream_cuda)
   # CUDA's runtime is linked by the language, static or shared as the target wants it.
   target_link_libraries(dream_cuda INTERFACE dream::dream CUDA::cublas CUDA::cusparse)
-  # CMake 3.25 knows no cuda_std_20 for nvcc, and neither cxx_std_20 nor OpenMP's target reach it.
+  # CMake 3.25 knows no cuda_std_20 for nvcc, and cxx_std_20 does not reach it.
   target_compile_options(dream_cuda INTERFACE $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20>)
-  if(OpenMP_CXX_FOUND)
-    string(REPLACE " " "," dream_cuda_openmp "${OpenMP_CXX_FLAGS}")
-    target_compile_options(dream_cuda INTERFACE $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=${dream_cuda_openmp}>)
-  endif()
   # Otherwise Eigen switches its vectors off under nvcc, and the slower functions may win when units are linked.
   target_compile_definitions(dream_cuda INTERFACE $<$<COMPILE_LANGUAGE:CUDA>:EIGEN_NO_CUDA>)
 endif()

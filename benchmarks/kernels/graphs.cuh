@@ -55,14 +55,15 @@ inline Csr<float, Cpu> power_law(const GraphSize& size) {
   }
   a.indices.resize(a.offsets[users]);
   a.values.resize(a.offsets[users]);
-#pragma omp parallel for schedule(dynamic, 256)
-  for (index_t u = 0; u < users; ++u) {
-    for (std::int64_t e = a.offsets[u]; e < a.offsets[u + 1]; ++e) {
-      const double x = draw.uniform(static_cast<std::uint64_t>(e));
-      a.indices[e] = std::min(items - 1, static_cast<index_t>(std::pow(x, size.popularity) * items));
+  ThreadPool().parallel_blocks(users, 256, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t u = first; u < last; ++u) {
+      for (std::int64_t e = a.offsets[u]; e < a.offsets[u + 1]; ++e) {
+        const double x = draw.uniform(static_cast<std::uint64_t>(e));
+        a.indices[e] = std::min(items - 1, static_cast<index_t>(std::pow(x, size.popularity) * items));
+      }
+      std::sort(a.indices.data() + a.offsets[u], a.indices.data() + a.offsets[u + 1]);
     }
-    std::sort(a.indices.data() + a.offsets[u], a.indices.data() + a.offsets[u + 1]);
-  }
+  });
   std::int64_t kept = 0;
   for (index_t u = 0; u < users; ++u) {
     const std::int64_t first = kept, begin = a.offsets[u], end = a.offsets[u + 1];

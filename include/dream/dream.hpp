@@ -1,4 +1,4 @@
-// The whole host library, in the order in which data flows through it. Needs Eigen; OpenMP where the compiler has it.
+// The whole host library, in the order in which data flows through it. Needs Eigen.
 // Checkpoints (<dream/train/checkpoint.hpp>) need nlohmann-json besides and are included by those who want them.
 #pragma once
 

@@ -5,6 +5,8 @@
 
 #include "support/catch.hpp"
 
+namespace dream_tests::autograd_parameters {
+
 using namespace dream;
 
 TEST_CASE("Parameters lie on cache lines of one flat buffer, zero at first, with gradients of the same layout") {
@@ -57,3 +59,5 @@ TEST_CASE("Xavier-uniform values fill their interval evenly, and differ by seed 
   CHECK(same_seed < 10);
   CHECK(same_step < 10);
 }
+
+}  // namespace dream_tests::autograd_parameters

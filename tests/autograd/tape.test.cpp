@@ -8,6 +8,8 @@
 #include "ops/inputs.hpp"
 #include "support/catch.hpp"
 
+namespace dream_tests::autograd_tape {
+
 using namespace dream;
 using dream_test::random_matrix;
 
@@ -315,3 +317,5 @@ TEST_CASE(
     CHECK(tape.bytes() == static_cast<std::int64_t>(sizeof(double)) * (2 * 5 * most + 2));
   }
 }
+
+}  // namespace dream_tests::autograd_tape

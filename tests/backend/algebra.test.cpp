@@ -9,6 +9,8 @@
 #include "ops/inputs.hpp"
 #include "support/catch.hpp"
 
+namespace dream_tests::backend_algebra {
+
 using namespace dream;
 using dream_test::random_matrix;
 
@@ -173,3 +175,5 @@ TEST_CASE("The vectorised exponential beyond the range is as good as 0 or infini
   check(0.0f);
   check(0.0);
 }
+
+}  // namespace dream_tests::backend_algebra

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <thread>
 #include <vector>
 
 #include <dream/backend/gemm.hpp>
@@ -10,6 +11,8 @@
 
 #include "ops/inputs.hpp"
 #include "support/catch.hpp"
+
+namespace dream_tests::backend_context {
 
 using namespace dream;
 
@@ -108,45 +111,50 @@ TEST_CASE("Products inside a parallel loop equal those outside") {
   for (const auto& c : found) CHECK(std::equal(c.data(), c.data() + c.size(), expected.data()));
 }
 
-#if defined(_OPENMP)
-TEST_CASE("Every thread of a parallel region can have a context of its own, with fewer threads than the region") {
-  for (const int threads : {1, 2}) {
+TEST_CASE("Threads of the caller can each have a context of their own") {
+  for (const int threads : {1, 2, 3}) {
     std::atomic<int> wrong = 0;
-#pragma omp parallel num_threads(4)
-    {
-      Context<Cpu> own(threads);
-      double* const first = own.scratch<double>(0, 100);
-      std::fill_n(first, 100, 1.0);
-      wrong += own.scratch<double>(0, 100) != first;
-      std::vector<int> visits(50, 0);
-      own.parallel_for(50, [&](std::int64_t i) {
-        ++visits[static_cast<std::size_t>(i)];
+    std::vector<std::thread> callers;
+    for (int c = 0; c < 4; ++c)
+      callers.emplace_back([&] {
+        Context<Cpu> own(threads);
+        double* const first = own.scratch<double>(0, 100);
+        std::vector<std::atomic<int>> visits(50);
+        for (int run = 0; run < 100; ++run)
+          own.parallel_for(50, [&](std::int64_t i) {
+            ++visits[static_cast<std::size_t>(i)];
+            double* const scratch = own.scratch<double>(0, 100);
+            std::fill_n(scratch, 100, static_cast<double>(i));
+            for (int k = 0; k < 100; ++k) wrong += scratch[k] != static_cast<double>(i);
+          });
+        for (const auto& v : visits) wrong += v != 100;
         wrong += own.scratch<double>(0, 100) != first;
       });
-      for (const int v : visits) wrong += v != 1;
-    }
+    for (std::thread& caller : callers) caller.join();
     CHECK(wrong == 0);
   }
 }
 
-TEST_CASE("Regions of one thread around a context leave its threads their own scratch") {
-  Context<Cpu> context(3);
-  std::atomic<int> mixed = 0;
-#pragma omp parallel num_threads(1)
-  {
-    context.parallel_for(300, [&](std::int64_t i) {
-      std::int64_t* own = context.scratch<std::int64_t>(0, 64);
-      for (int k = 0; k < 64; ++k) own[k] = i;
-      for (int k = 0; k < 64; ++k) mixed += own[k] != i;
+TEST_CASE("A context made in a piece of a loop runs its own loops in that piece's thread") {
+  Context<Cpu> outer(3);
+  std::atomic<int> wrong = 0;
+  outer.parallel_for(30, [&](std::int64_t) {
+    const std::thread::id here = std::this_thread::get_id();
+    Context<Cpu> own(3);
+    int visits = 0;
+    own.parallel_for(40, [&](std::int64_t) {
+      ++visits;
+      wrong += std::this_thread::get_id() != here;
     });
-  }
-  CHECK(mixed == 0);
+    wrong += visits != 40;
+  });
+  CHECK(wrong == 0);
 }
-#endif
 
-TEST_CASE("A context has the number of threads asked for, or OpenMP's own") {
+TEST_CASE("A context has the number of threads asked for, or one for each processor it may use") {
   CHECK(Context<Cpu>(1).threads() == 1);
-  CHECK(Context<Cpu>().threads() >= 1);
+  CHECK(Context<Cpu>(5).threads() == 5);
+  CHECK(Context<Cpu>().threads() == available_processors());
   CHECK(Context<Cpu>(-3).threads() == Context<Cpu>().threads());
 }
 
@@ -194,3 +202,5 @@ TEST_CASE("Memory that the machine does not have is an error that says how much"
   REQUIRE_ERROR(a.resize(std::int64_t{1} << 57), "out of memory: asked for 1152921504606846976 bytes");
 #endif
 }
+
+}  // namespace dream_tests::backend_context

@@ -6,6 +6,8 @@
 #include "ops/inputs.hpp"
 #include "support/catch.hpp"
 
+namespace dream_tests::backend_gemm {
+
 using namespace dream;
 
 namespace {
@@ -171,3 +173,5 @@ TEST_CASE("A product of matrices that do not fit is an error that names the thre
   REQUIRE_ERROR(gemm<float>(context, Op::transpose, Op::transpose, 1.0f, a.view(), b.view(), 0.0f, c.view()),
                 "op(A) is 3 x 2, op(B) is 5 x 4, C is 2 x 5");
 }
+
+}  // namespace dream_tests::backend_gemm

@@ -9,6 +9,8 @@
 
 #include "support/catch.hpp"
 
+namespace dream_tests::backend_selection {
+
 using namespace dream;
 
 namespace {
@@ -93,3 +95,5 @@ TEST_CASE("Offering columns, in any order of the columns, selects the same as of
     for (int c = 0; c < 12; ++c) REQUIRE(by_rows.selected(i)[c].index == by_cols.selected(i)[c].index);
   }
 }
+
+}  // namespace dream_tests::backend_selection

@@ -6,6 +6,8 @@
 #include "ops/inputs.hpp"
 #include "support/catch.hpp"
 
+namespace dream_tests::backend_sparse {
+
 using namespace dream;
 using dream_test::dense_of;
 using dream_test::random_csr;
@@ -192,3 +194,5 @@ TEST_CASE("Sparse products refuse shapes that do not fit and rows that do not ex
   CHECK(groups.places()[3] == -1);
   REQUIRE_ERROR(sum_groups<double>(context, groups, x.view(), y.view()), "2 groups of 5 x 3");
 }
+
+}  // namespace dream_tests::backend_sparse

@@ -11,6 +11,8 @@
 
 #include "cli/program.hpp"
 
+namespace dream_tests::cli_backend {
+
 using namespace dream_test;
 using nlohmann::json;
 
@@ -125,3 +127,5 @@ TEST_CASE("Without a usable GPU the automatic backend is the host and says why, 
               "--backend cuda: ");
   CHECK(place.run("train --data data --out o --resume --epochs 3 --backend auto").code == 0);
 }
+
+}  // namespace dream_tests::cli_backend

@@ -5,6 +5,8 @@
 
 #include "cli/program.hpp"
 
+namespace dream_tests::cli_bad_input {
+
 using namespace dream_test;
 
 namespace {
@@ -242,3 +244,5 @@ TEST_CASE("a full disk ends the run with an error and leaves what was whole befo
               "top.tsv");
   CHECK_FALSE(place.has("top.tsv"));
 }
+
+}  // namespace dream_tests::cli_bad_input

@@ -2,6 +2,8 @@
 
 #include "cli/program.hpp"
 
+namespace dream_tests::cli_models {
+
 using namespace dream_test;
 using nlohmann::json;
 
@@ -224,3 +226,5 @@ TEST_CASE("FREEDOM prunes the same graphs when it is resumed") {
   CHECK(place.read("whole/user_embeddings.npy") == place.read("pieces/user_embeddings.npy"));
   CHECK(place.read("whole/item_embeddings.npy") == place.read("pieces/item_embeddings.npy"));
 }
+
+}  // namespace dream_tests::cli_models

@@ -6,6 +6,8 @@
 
 #include "cli/program.hpp"
 
+namespace dream_tests::cli_report {
+
 using namespace dream_test;
 using Json = nlohmann::ordered_json;
 
@@ -731,3 +733,5 @@ TEST_CASE("a report says what its numbers are in words that need no other page")
   CHECK(contains(page, "A setting that a model does not have has no effect on that model."));
   CHECK_FALSE(contains(page, "is ours"));
 }
+
+}  // namespace dream_tests::cli_report

@@ -7,6 +7,8 @@
 
 #include "cli/program.hpp"
 
+namespace dream_tests::cli_serve {
+
 using namespace dream_test;
 
 namespace {
@@ -170,3 +172,5 @@ TEST_CASE("generated data are the same for the same seed and are not written ove
   CHECK_FAILS(place.run("synth --out x --modality image"), 1, "NAME=COLUMNS");
   CHECK_FALSE(place.has("x"));
 }
+
+}  // namespace dream_tests::cli_serve

@@ -1,5 +1,7 @@
 #include "cli/program.hpp"
 
+namespace dream_tests::cli_settings {
+
 using namespace dream_test;
 
 TEST_CASE("the program explains itself and every command, with examples") {
@@ -107,3 +109,5 @@ TEST_CASE("the command line wins over --set, --set over the file, the file over 
   CHECK(place.read("p/config.json") == config);
   CHECK(place.read("p/checkpoint.safetensors") == place.read("o/checkpoint.safetensors"));
 }
+
+}  // namespace dream_tests::cli_settings

@@ -2,6 +2,8 @@
 
 #include "cli/program.hpp"
 
+namespace dream_tests::cli_study {
+
 using namespace dream_test;
 using nlohmann::json;
 
@@ -180,3 +182,5 @@ TEST_CASE("A study refuses grids and settings that it cannot use, and names the 
   CHECK(printed.code == 0);
   CHECK(json::parse(printed.out).contains("mgcn"));
 }
+
+}  // namespace dream_tests::cli_study

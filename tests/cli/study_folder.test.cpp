@@ -7,6 +7,8 @@
 
 #include "cli/program.hpp"
 
+namespace dream_tests::cli_study_folder {
+
 using namespace dream_test;
 using nlohmann::json;
 
@@ -348,3 +350,5 @@ TEST_CASE("The report of a study lists every setting, marks what differs, and te
   CHECK(outcome.err.find(note) != std::string::npos);
   CHECK(outcome.err.find(note) == outcome.err.rfind(note));
 }
+
+}  // namespace dream_tests::cli_study_folder

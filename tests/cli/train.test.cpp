@@ -10,6 +10,8 @@
 
 #include "cli/program.hpp"
 
+namespace dream_tests::cli_train {
+
 using namespace dream_test;
 using nlohmann::json;
 
@@ -368,3 +370,5 @@ TEST_CASE("interrupted, training stops with code 130, says how to go on, and can
             .code == 0);
   CHECK(place.has("o/result.json"));
 }
+
+}  // namespace dream_tests::cli_train

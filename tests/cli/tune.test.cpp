@@ -2,6 +2,8 @@
 
 #include "cli/program.hpp"
 
+namespace dream_tests::cli_tune {
+
 using namespace dream_test;
 using nlohmann::json;
 
@@ -261,3 +263,5 @@ TEST_CASE("tune refuses what it cannot search over") {
   CHECK_FAILS(place.run("tune --data nowhere --out o --set 'reg_weight=[0.1, 1]'"), 1, "nowhere");
   CHECK_FALSE(place.has("o"));
 }
+
+}  // namespace dream_tests::cli_tune

@@ -5,6 +5,8 @@
 #include "ops/inputs.hpp"
 #include "support/catch.hpp"
 
+namespace dream_tests::components_batch_similarity_loss {
+
 using namespace dream;
 using dream_test::random_matrix;
 using dream_test::random_rows;
@@ -177,3 +179,5 @@ TEST_CASE("S3 refuses a batch of another size, rows outside and norms of other f
   Matrix<double, Cpu> loss(1, 1);
   REQUIRE_ERROR(op.forward(context, h.view(), loss.view()), "row 5 at place 1");
 }
+
+}  // namespace dream_tests::components_batch_similarity_loss

@@ -5,6 +5,8 @@
 #include "ops/inputs.hpp"
 #include "support/catch.hpp"
 
+namespace dream_tests::components_contrastive_alignment {
+
 using namespace dream;
 using dream_test::random_matrix;
 
@@ -229,3 +231,5 @@ TEST_CASE("Alignments refuse an empty batch, unequal shapes and a temperature th
   REQUIRE_ERROR((CosineDistance<double, Cpu>().shape(x.view(), y.view())), "X is 3 x 4");
   REQUIRE_ERROR((MomentDistance<double, Cpu>().shape(none.view(), none.view())), "X is 0 x 4");
 }
+
+}  // namespace dream_tests::components_contrastive_alignment

@@ -5,6 +5,8 @@
 #include "ops/inputs.hpp"
 #include "support/catch.hpp"
 
+namespace dream_tests::components_gated_modal_encoder {
+
 using namespace dream;
 using dream_test::random_matrix;
 
@@ -74,3 +76,5 @@ TEST_CASE("Gates refuse shapes that do not fit and name them all") {
                 "X is 3 x 4, E is 2 x 4, W2 is 4 x 4, b2 is 1 x 4");
   REQUIRE_ERROR((SelfGate<double, Cpu>().shape(x.view(), ego.view(), b.view())), "W2 is 2 x 4");
 }
+
+}  // namespace dream_tests::components_gated_modal_encoder

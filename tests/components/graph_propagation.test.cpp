@@ -5,6 +5,8 @@
 #include "ops/inputs.hpp"
 #include "support/catch.hpp"
 
+namespace dream_tests::components_graph_propagation {
+
 using namespace dream;
 using dream_test::random_matrix;
 using dream_test::random_pair;
@@ -123,3 +125,5 @@ TEST_CASE("Propagation refuses embeddings and rows that are not the graph's, and
   REQUIRE_ERROR(op.forward(context, ei.view(), eu.view(), out.view()), "the graph joins 6 to 5");
   REQUIRE_ERROR(op.forward(context, eu.view(), wide.view(), out.view()), "items 5 x 4");
 }
+
+}  // namespace dream_tests::components_graph_propagation

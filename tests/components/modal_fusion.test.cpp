@@ -5,6 +5,8 @@
 #include "ops/inputs.hpp"
 #include "support/catch.hpp"
 
+namespace dream_tests::components_modal_fusion {
+
 using namespace dream;
 using dream_test::random_matrix;
 using dream_test::random_rows;
@@ -97,3 +99,5 @@ TEST_CASE("Fusion refuses negative weights, a wrong number of them, and inputs o
   REQUIRE_ERROR(op.shape(unequal), "modality 1 is 2 x 4, expected 2 x 3");
   REQUIRE_ERROR(op.shape(one), "1 inputs, expected 2");
 }
+
+}  // namespace dream_tests::components_modal_fusion

@@ -10,6 +10,8 @@
 #include "ops/outcome.hpp"
 #include "support/catch.hpp"
 
+namespace dream_tests::components_modality_attention {
+
 using namespace dream;
 using dream_test::random_matrix;
 using dream_test::require_same_by_kernels;
@@ -200,3 +202,5 @@ TEST_CASE("Attention refuses inputs of other shapes and says which") {
   REQUIRE_ERROR((ModalityAttention<float, Emulated>().forward(context, on_device, out.view())),
                 "9 modalities, kernels take 8");
 }
+
+}  // namespace dream_tests::components_modality_attention

@@ -5,6 +5,8 @@
 #include "ops/inputs.hpp"
 #include "support/catch.hpp"
 
+namespace dream_tests::components_ranking_loss {
+
 using namespace dream;
 using dream_test::random_matrix;
 
@@ -87,3 +89,5 @@ TEST_CASE("Ranking losses refuse unequal shapes, empty batches and a batch size 
   EmbeddingRegulariser<double, Cpu> op(RegulariserForm::norms);
   REQUIRE_ERROR(op.shape({}), "nothing to regularise");
 }
+
+}  // namespace dream_tests::components_ranking_loss

@@ -5,6 +5,8 @@
 
 #include "support/catch.hpp"
 
+namespace dream_tests::core_file {
+
 namespace {
 
 namespace fs = std::filesystem;
@@ -163,3 +165,5 @@ TEST_CASE("a folder is listed in order, and one that is missing or a file is an 
   REQUIRE_FALSE(dream::file_exists(folder / "none"));
   REQUIRE(dream::absolute_path(folder / "./x/../a") == dream::absolute_path(folder / "a"));
 }
+
+}  // namespace dream_tests::core_file

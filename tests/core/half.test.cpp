@@ -7,6 +7,8 @@
 
 #include "support/catch.hpp"
 
+namespace dream_tests::core_half {
+
 using namespace dream;
 
 namespace {
@@ -66,3 +68,5 @@ TEST_CASE("Every float16 is read by its definition, and floats are rounded to th
   CHECK(to_float16(1e-9F) == 0);
   CHECK(to_float16(-1e-9F) == 0x8000);
 }
+
+}  // namespace dream_tests::core_half

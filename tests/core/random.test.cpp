@@ -6,6 +6,8 @@
 
 #include "support/catch.hpp"
 
+namespace dream_tests::core_random {
+
 using dream::RandomStream;
 using dream::RandomUse;
 
@@ -72,3 +74,5 @@ TEST_CASE("uniform, below and normal have the moments of their distributions") {
   REQUIRE(std::abs(normal_fourth / n - 3) < 5 * std::sqrt(96.0 / n));
   for (const int count : counts) REQUIRE(std::abs(count - n / 7.0) < 5 * std::sqrt(n * 6.0 / 49));
 }
+
+}  // namespace dream_tests::core_random

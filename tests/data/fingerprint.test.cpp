@@ -5,6 +5,8 @@
 
 #include "support/catch.hpp"
 
+namespace dream_tests::data_fingerprint {
+
 TEST_CASE("hash_bytes gives the published XXH64 values") {
   REQUIRE(dream::hash_bytes("", 0) == 0xef46db3751d8e999);
   REQUIRE(dream::hash_bytes("a", 1) == 0xd24ec4f1a98c6e5b);
@@ -63,3 +65,5 @@ TEST_CASE("every part of a data set changes its fingerprint, its name and notes 
     REQUIRE(seen.insert(dream::fingerprint(changed)).second);
   }
 }
+
+}  // namespace dream_tests::data_fingerprint

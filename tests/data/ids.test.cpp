@@ -3,6 +3,8 @@
 #include "data/folder.hpp"
 #include "support/catch.hpp"
 
+namespace dream_tests::data_ids {
+
 using Names = std::vector<std::string>;
 
 TEST_CASE("ids are written and read back, with or without the header") {
@@ -59,3 +61,5 @@ TEST_CASE("an index finds names, or canonical numbers where rows are ids") {
   REQUIRE(numbers.find("10") == 10);
   for (const char* id : {"11", "-1", "05", "5 ", "", "x", "99999999999"}) REQUIRE(numbers.find(id) == -1);
 }
+
+}  // namespace dream_tests::data_ids

@@ -6,6 +6,8 @@
 
 #include "support/catch.hpp"
 
+namespace dream_tests::data_interactions {
+
 using dream::index_t;
 
 TEST_CASE("positions are grouped by key in ascending order, empty groups included") {
@@ -53,3 +55,5 @@ TEST_CASE("duplicates are found as a map finds them, and the earliest repetition
     REQUIRE_FALSE(dream::find_duplicates(data, keep).has_value());
   }
 }
+
+}  // namespace dream_tests::data_interactions

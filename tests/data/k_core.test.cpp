@@ -4,6 +4,8 @@
 
 #include "support/catch.hpp"
 
+namespace dream_tests::data_k_core {
+
 using dream::index_t;
 using Flags = std::vector<std::uint8_t>;
 
@@ -48,3 +50,5 @@ TEST_CASE("the k-core equals repeated passes over everything") {
     }
   }
 }
+
+}  // namespace dream_tests::data_k_core

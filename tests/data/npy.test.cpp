@@ -6,6 +6,8 @@
 #include "data/folder.hpp"
 #include "support/catch.hpp"
 
+namespace dream_tests::data_npy {
+
 namespace {
 
 /// The bytes of an .npy file with this header text (not padded) and these data.
@@ -164,3 +166,5 @@ TEST_CASE("a header cut at any place is an error and never a crash") {
     REQUIRE_THROWS_AS(dream::read_npy(folder.write("a.npy", npy(text.substr(0, cut), std::string(24, '\0')))),
                       dream::error);
 }
+
+}  // namespace dream_tests::data_npy

@@ -9,6 +9,8 @@
 #include "data/folder.hpp"
 #include "support/catch.hpp"
 
+namespace dream_tests::data_read_dataset {
+
 namespace {
 
 using dream::Dataset;
@@ -433,3 +435,5 @@ TEST_CASE("the development data sets are read with their published counts") {
   REQUIRE(sports.modalities[1].name == "text");
   REQUIRE(sports.modalities[1].rows == 18357);
 }
+
+}  // namespace dream_tests::data_read_dataset

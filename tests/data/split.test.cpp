@@ -2,11 +2,9 @@
 
 #include <set>
 
-#if defined(_OPENMP)
-#include <omp.h>
-#endif
-
 #include "support/catch.hpp"
+
+namespace dream_tests::data_split {
 
 using dream::index_t;
 using Labels = std::vector<std::uint8_t>;
@@ -88,15 +86,4 @@ TEST_CASE("valid is carved out of train only") {
   }
 }
 
-#if defined(_OPENMP)
-TEST_CASE("a split does not depend on the number of threads") {
-  const auto user = some_users(4000, 333);
-  const int before = omp_get_max_threads();
-  omp_set_num_threads(1);
-  const Labels one = dream::split_random(user, 333, usual, 5);
-  omp_set_num_threads(3);
-  const Labels three = dream::split_random(user, 333, usual, 5);
-  omp_set_num_threads(before);
-  REQUIRE(one == three);
-}
-#endif
+}  // namespace dream_tests::data_split

@@ -10,12 +10,10 @@
 #include <dream/data/fingerprint.hpp>
 #include <dream/data/read_dataset.hpp>
 
-#if defined(_OPENMP)
-#include <omp.h>
-#endif
-
 #include "data/folder.hpp"
 #include "support/catch.hpp"
+
+namespace dream_tests::data_synthetic {
 
 using dream::index_t;
 
@@ -72,22 +70,6 @@ TEST_CASE("a user takes at most three quarters of the items that are not cold, r
     ++options.interactions;
     REQUIRE_ERROR(dream::make_synthetic(options), dream::concat("who take at most ", most, " of the ", items));
   }
-}
-
-TEST_CASE("an exception in a thread that draws users arrives at the caller") {
-  struct Count {
-    int calls = 0;
-  };
-  for (const index_t failing : {0, 300, 999}) {
-    const auto draw = [&](index_t u, Count& own) {
-      ++own.calls;
-      if (u == failing) throw std::bad_alloc();
-    };
-    REQUIRE_THROWS_AS(dream::detail::parallel_with<Count>(1000, draw), std::bad_alloc);
-  }
-  std::vector<int> visits(1000, 0);
-  dream::detail::parallel_with<Count>(1000, [&](index_t u, Count&) { ++visits[static_cast<std::size_t>(u)]; });
-  REQUIRE(std::count(visits.begin(), visits.end(), 1) == 1000);
 }
 
 TEST_CASE("every user has the minimum, shares are long-tailed and splits follow 8:1:1") {
@@ -181,15 +163,10 @@ TEST_CASE("features help: items near a user's training items beat popular ones, 
 TEST_CASE("the same options give the same bits on any number of threads, another seed gives others") {
   dream::SyntheticOptions options;
   const std::uint64_t first = dream::fingerprint(dream::make_synthetic(options));
-#if defined(_OPENMP)
-  const int before = omp_get_max_threads();
-  for (int threads : {1, 3}) {
-    omp_set_num_threads(threads);
+  for (const int threads : {1, 3}) {
+    options.threads = threads;
     REQUIRE(dream::fingerprint(dream::make_synthetic(options)) == first);
   }
-  omp_set_num_threads(before);
-#endif
-  REQUIRE(dream::fingerprint(dream::make_synthetic(options)) == first);
   options.seed = 1;
   REQUIRE(dream::fingerprint(dream::make_synthetic(options)) != first);
 }
@@ -209,3 +186,5 @@ TEST_CASE("impossible options are errors") {
   rejects([](auto& o) { o.modalities[0].cols = 0; }, "needs a name and columns");
   rejects([](auto& o) { o.modalities[0].name = "text"; }, "two modalities are named 'text'");
 }
+
+}  // namespace dream_tests::data_synthetic

@@ -6,6 +6,8 @@
 #include "data/folder.hpp"
 #include "support/catch.hpp"
 
+namespace dream_tests::data_write_dataset {
+
 namespace {
 
 dream::Dataset small() {
@@ -65,3 +67,5 @@ TEST_CASE("a data set that cannot be written whole leaves no table") {
   data.modalities[0].name = "a/b";
   REQUIRE_ERROR(dream::write_dataset(data, folder / "other"), "the modality name 'a/b'");
 }
+
+}  // namespace dream_tests::data_write_dataset

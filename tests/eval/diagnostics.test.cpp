@@ -16,6 +16,8 @@
 #include "ops/inputs.hpp"
 #include "support/catch.hpp"
 
+namespace dream_tests::eval_diagnostics {
+
 using namespace dream;
 using namespace dream_test;
 
@@ -294,3 +296,5 @@ TEST_CASE("A model is diagnosed in all it has: DREAM in both domains, LightGCN i
   CHECK(one.items.entities == 0);
   CHECK(one.user_uniformity == uniformity<double>(context, users.view()));
 }
+
+}  // namespace dream_tests::eval_diagnostics

@@ -5,6 +5,8 @@
 
 #include "support/catch.hpp"
 
+namespace dream_tests::eval_metrics {
+
 using namespace dream;
 
 TEST_CASE("The metrics of a list with hits at ranks 2 and 4 of three held-out items are those computed by hand") {
@@ -47,3 +49,5 @@ TEST_CASE("A table of means is read by name") {
   REQUIRE(table.at("recall@20") == 0.25);
   REQUIRE_ERROR(table.at("recall@21"), "'recall@21'");
 }
+
+}  // namespace dream_tests::eval_metrics

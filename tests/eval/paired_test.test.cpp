@@ -5,6 +5,8 @@
 
 #include "support/catch.hpp"
 
+namespace dream_tests::eval_paired_test {
+
 using namespace dream;
 
 namespace {
@@ -58,3 +60,5 @@ TEST_CASE("Paired differences are the same on any number of threads, and need as
   CHECK(paired_difference(one, {}, {}).p == 1);
   REQUIRE_ERROR(paired_difference(one, a, std::vector<double>(3)), "700 and 3 users");
 }
+
+}  // namespace dream_tests::eval_paired_test

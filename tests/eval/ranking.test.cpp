@@ -12,6 +12,8 @@
 #include "graph/reference.hpp"
 #include "support/catch.hpp"
 
+namespace dream_tests::eval_ranking {
+
 using namespace dream;
 
 namespace {
@@ -256,3 +258,5 @@ TEST_CASE("Evaluation by kernels is the host's for more and for deeper cut-offs 
   for (int k = 1; k <= 17; ++k) many.top_k.push_back(k);
   CHECK(require_same_by_kernels(u, v, train, held_out, many) > 0);
 }
+
+}  // namespace dream_tests::eval_ranking

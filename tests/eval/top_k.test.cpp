@@ -10,6 +10,8 @@
 #include "graph/reference.hpp"
 #include "support/catch.hpp"
 
+namespace dream_tests::eval_top_k {
+
 using namespace dream;
 
 namespace {
@@ -164,3 +166,5 @@ TEST_CASE("What does not fit is refused with the shapes") {
   REQUIRE_ERROR((top_k<float>(context, u.view(), v.view(), {}, {.k = 3}, found.view(), {}, {}, unordered)),
                 "candidate 1");
 }
+
+}  // namespace dream_tests::eval_top_k

@@ -7,6 +7,8 @@
 
 #include "support/catch.hpp"
 
+namespace dream_tests::graph_bipartite {
+
 using namespace dream;
 
 namespace {
@@ -105,3 +107,5 @@ TEST_CASE("Graphs of no interactions, no users or no items are empty and whole")
       REQUIRE(user_mean_operator(context, r.view()).rows == users);
     }
 }
+
+}  // namespace dream_tests::graph_bipartite

@@ -9,6 +9,8 @@
 #include "graph/reference.hpp"
 #include "support/catch.hpp"
 
+namespace dream_tests::graph_cooccurrence {
+
 using namespace dream;
 
 TEST_CASE("Shared items of three users by hand become softmax weights without the user itself") {
@@ -75,3 +77,5 @@ TEST_CASE("The co-occurrence graph equals counting all pairs of users, ties to t
       }
     }
 }
+
+}  // namespace dream_tests::graph_cooccurrence

@@ -6,6 +6,8 @@
 
 #include "support/catch.hpp"
 
+namespace dream_tests::graph_csr {
+
 using namespace dream;
 
 namespace {
@@ -71,3 +73,5 @@ TEST_CASE("The transpose holds every entry at its mirrored place, and transposin
       REQUIRE(dense(clone(a.view())) == da);
     }
 }
+
+}  // namespace dream_tests::graph_csr

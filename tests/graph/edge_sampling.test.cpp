@@ -6,6 +6,8 @@
 
 #include "support/catch.hpp"
 
+namespace dream_tests::graph_edge_sampling {
+
 using namespace dream;
 
 namespace {
@@ -102,3 +104,5 @@ TEST_CASE("A sample of none and of all interactions are none and all, and of mor
   for (std::int64_t e = 0; e < 7; ++e) CHECK(all.indices[e] == r.indices[e]);
   REQUIRE_ERROR(sample_interactions<double>(context, r.view(), 8, {1}), "8 of 7");
 }
+
+}  // namespace dream_tests::graph_edge_sampling

@@ -7,6 +7,8 @@
 #include "graph/reference.hpp"
 #include "support/catch.hpp"
 
+namespace dream_tests::graph_knn {
+
 using namespace dream;
 
 namespace {
@@ -138,3 +140,5 @@ TEST_CASE("Rows of extreme length have the neighbours of their directions") {
     REQUIRE(nearest_neighbours<float>(context, scaled.view(), {.k = 4}).index == expected.index);
   }
 }
+
+}  // namespace dream_tests::graph_knn

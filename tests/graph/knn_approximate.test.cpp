@@ -6,6 +6,8 @@
 #include "graph/reference.hpp"
 #include "support/catch.hpp"
 
+namespace dream_tests::graph_knn_approximate {
+
 using namespace dream;
 
 namespace {
@@ -86,3 +88,5 @@ TEST_CASE("Equal rows, zero rows and no rows are handled; bad options are errors
   REQUIRE(approximate_neighbours<float>(context, none.view(), {}).rows == 0);
   REQUIRE_ERROR(approximate_neighbours<float>(context, same.view(), {.probes = 0}), "probes 0");
 }
+
+}  // namespace dream_tests::graph_knn_approximate

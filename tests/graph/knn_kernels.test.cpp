@@ -11,6 +11,8 @@
 #include "graph/reference.hpp"
 #include "support/catch.hpp"
 
+namespace dream_tests::graph_knn_kernels {
+
 using namespace dream;
 
 namespace {
@@ -221,3 +223,5 @@ TEST_CASE("Neighbours by kernels take memory for lists and a tile, and give all 
   }
   CHECK(context.held_bytes() == before);
 }
+
+}  // namespace dream_tests::graph_knn_kernels

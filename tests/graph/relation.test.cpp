@@ -6,6 +6,8 @@
 #include "graph/reference.hpp"
 #include "support/catch.hpp"
 
+namespace dream_tests::graph_relation {
+
 using namespace dream;
 
 namespace {
@@ -171,3 +173,5 @@ TEST_CASE("Relation graphs of no users or no items are empty") {
       relation_graphs<float>(context, features.view(), user_mean_operator(context, nobody.view()).view()).user.rows ==
       0);
 }
+
+}  // namespace dream_tests::graph_relation

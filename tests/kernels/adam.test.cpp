@@ -7,6 +7,8 @@
 #include "support/catch.hpp"
 #include "support/kernel_matrix.hpp"
 
+namespace dream_tests::kernels_adam {
+
 using namespace dream;
 using namespace dream::kernels;
 using namespace dream_test;
@@ -216,3 +218,5 @@ TEST_CASE("Adam on the device finds the minimum of a parabola") {
   require_near(
       p, [](auto, auto) { return 1; }, 0.01);
 }
+
+}  // namespace dream_tests::kernels_adam

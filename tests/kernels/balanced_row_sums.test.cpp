@@ -10,6 +10,8 @@
 #include "support/catch.hpp"
 #include "support/row_sums.hpp"
 
+namespace dream_tests::kernels_balanced_row_sums {
+
 using namespace dream;
 using namespace dream::kernels;
 using namespace dream_test::row_sums;
@@ -89,3 +91,5 @@ TEST_CASE("Balanced sums are planned where one row is long beside a device's sha
   REQUIRE(listed_row_sum_workspace(middling, batch, 8).list_offsets == batch + 1);
   REQUIRE(listed_row_sum_workspace(middling, batch, 8).carries >= listed_row_sum_workspace(middling, 100, 8).carries);
 }
+
+}  // namespace dream_tests::kernels_balanced_row_sums

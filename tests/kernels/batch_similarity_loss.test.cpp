@@ -9,6 +9,8 @@
 #include "support/catch.hpp"
 #include "support/kernel_matrix.hpp"
 
+namespace dream_tests::kernels_batch_similarity_loss {
+
 using namespace dream;
 using namespace dream::kernels;
 using namespace dream_test;
@@ -263,3 +265,5 @@ TEST_CASE("The trace form has the value and the gradient of the similarities, in
           1e-7);
     }
 }
+
+}  // namespace dream_tests::kernels_batch_similarity_loss

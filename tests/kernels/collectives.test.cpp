@@ -9,6 +9,8 @@
 
 #include "support/catch.hpp"
 
+namespace dream_tests::kernels_collectives {
+
 using namespace dream;
 
 namespace {
@@ -235,3 +237,5 @@ TEST_CASE("Two sums that should have been one are an error at the lines that cal
     REQUIRE_ERROR(launch<SplitSum>(context, {{out.data(), 64}}), second);
   }
 }
+
+}  // namespace dream_tests::kernels_collectives

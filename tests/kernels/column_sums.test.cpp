@@ -7,6 +7,8 @@
 #include "support/catch.hpp"
 #include "support/kernel_matrix.hpp"
 
+namespace dream_tests::kernels_column_sums {
+
 using namespace dream;
 using namespace dream::kernels;
 using namespace dream_test;
@@ -52,3 +54,5 @@ TEST_CASE("Column sums have the same bits wherever the matrix lies") {
   require_near(
       sums_of(apart), [&](index_t i, index_t j) { return expected.at(i, j); }, 0);
 }
+
+}  // namespace dream_tests::kernels_column_sums

@@ -10,6 +10,8 @@
 
 #include "support/catch.hpp"
 
+namespace dream_tests::kernels_contrastive_alignment {
+
 using namespace dream;
 using namespace dream::kernels;
 
@@ -319,3 +321,5 @@ TEST_CASE("InfoNCE's gradients are the slopes of its loss") {
       }
   }
 }
+
+}  // namespace dream_tests::kernels_contrastive_alignment

@@ -9,6 +9,8 @@
 #include "support/catch.hpp"
 #include "support/kernel_matrix.hpp"
 
+namespace dream_tests::kernels_dense {
+
 using namespace dream;
 using namespace dream::kernels;
 using namespace dream_test;
@@ -111,3 +113,5 @@ TEMPLATE_TEST_CASE("AddToRows adds the row to every row", "", float, double) {
         y, [&](index_t i, index_t j) { return before.at(i, j) + b.at(0, j); }, 10 * rounding<T>);
   });
 }
+
+}  // namespace dream_tests::kernels_dense

@@ -9,6 +9,8 @@
 #include "support/catch.hpp"
 #include "support/kernel_matrix.hpp"
 
+namespace dream_tests::kernels_dot_products {
+
 using namespace dream;
 using namespace dream::kernels;
 using namespace dream_test;
@@ -63,3 +65,5 @@ TEST_CASE("Dot products do not overflow in float, and keep NaN") {
   x(2, 49) = std::numeric_limits<float>::quiet_NaN();
   REQUIRE(std::isnan(square()));
 }
+
+}  // namespace dream_tests::kernels_dot_products

@@ -6,6 +6,8 @@
 #include "support/catch.hpp"
 #include "support/kernel_matrix.hpp"
 
+namespace dream_tests::kernels_dropout {
+
 using namespace dream;
 using namespace dream::kernels;
 using namespace dream_test;
@@ -105,3 +107,5 @@ TEST_CASE("A threshold of 0 keeps all values, the largest nearly none") {
   require_near(
       y, [](auto, auto) { return 0; }, 0);  // one of 2^32 is kept
 }
+
+}  // namespace dream_tests::kernels_dropout

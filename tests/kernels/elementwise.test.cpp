@@ -7,6 +7,8 @@
 #include "support/catch.hpp"
 #include "support/kernel_matrix.hpp"
 
+namespace dream_tests::kernels_elementwise {
+
 using namespace dream;
 using namespace dream::kernels;
 using namespace dream_test;
@@ -149,3 +151,5 @@ TEMPLATE_TEST_CASE("Teams of a grid of any size take every row once, and all the
       ++turn;
     }
 }
+
+}  // namespace dream_tests::kernels_elementwise

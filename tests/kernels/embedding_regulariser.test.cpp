@@ -8,6 +8,8 @@
 #include "support/catch.hpp"
 #include "support/kernel_matrix.hpp"
 
+namespace dream_tests::kernels_embedding_regulariser {
+
 using namespace dream;
 using namespace dream::kernels;
 using namespace dream_test;
@@ -145,3 +147,5 @@ TEST_CASE("A matrix that is regularised twice gathers both gradients") {
   require_near(
       dx, [&](index_t i, index_t j) { return x.at(i, j) / 2; }, 0);
 }
+
+}  // namespace dream_tests::kernels_embedding_regulariser

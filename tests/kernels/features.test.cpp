@@ -7,6 +7,8 @@
 #include "support/catch.hpp"
 #include "support/kernel_matrix.hpp"
 
+namespace dream_tests::kernels_features {
+
 using namespace dream;
 using namespace dream::kernels;
 using namespace dream_test;
@@ -61,3 +63,5 @@ TEMPLATE_TEST_CASE("Features stored in 16 bits are gathered as the values they s
       ++turn;
     }
 }
+
+}  // namespace dream_tests::kernels_features

@@ -7,6 +7,8 @@
 #include "support/catch.hpp"
 #include "support/kernel_matrix.hpp"
 
+namespace dream_tests::kernels_gated_modal_encoder {
+
 using namespace dream;
 using namespace dream::kernels;
 using namespace dream_test;
@@ -115,3 +117,5 @@ TEST_CASE("The gate's gradients are those of finite differences") {
   require_near(
       de, [&](index_t i, index_t j) { return (loss(0, h, i, j) - loss(0, -h, i, j)) / (2 * h); }, 1e-9);
 }
+
+}  // namespace dream_tests::kernels_gated_modal_encoder

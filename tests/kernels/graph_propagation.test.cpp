@@ -7,6 +7,8 @@
 #include "support/catch.hpp"
 #include "support/row_sums.hpp"
 
+namespace dream_tests::kernels_graph_propagation {
+
 using namespace dream;
 using namespace dream::kernels;
 using namespace dream_test::row_sums;
@@ -104,3 +106,5 @@ TEST_CASE("A step of the propagated gradient adds the compact gradient to the pr
           });
         }
 }
+
+}  // namespace dream_tests::kernels_graph_propagation

@@ -12,6 +12,8 @@
 
 #include "support/catch.hpp"
 
+namespace dream_tests::kernels_knn {
+
 using namespace dream;
 using namespace dream::kernels;
 
@@ -208,3 +210,5 @@ TEST_CASE("Offsets of more pieces of rows than a block has threads") {
   REQUIRE(right);
   REQUIRE(columns[static_cast<std::size_t>(offsets[static_cast<std::size_t>(n)]) - 1] == n - 1);
 }
+
+}  // namespace dream_tests::kernels_knn

@@ -7,6 +7,8 @@
 
 #include "support/catch.hpp"
 
+namespace dream_tests::kernels_loss_sums {
+
 using namespace dream;
 using namespace dream::kernels;
 
@@ -52,3 +54,5 @@ TEST_CASE("The first loss term that is not finite is kept with its step, and not
     CHECK_FALSE(watch.bad_value < 1e300);
   }
 }
+
+}  // namespace dream_tests::kernels_loss_sums

@@ -8,6 +8,8 @@
 #include "support/catch.hpp"
 #include "support/kernel_matrix.hpp"
 
+namespace dream_tests::kernels_modal_fusion {
+
 using namespace dream;
 using namespace dream::kernels;
 using namespace dream_test;
@@ -247,3 +249,5 @@ TEST_CASE("NaN among the weights shows in every row that has a modality") {
   for (index_t k = 0; k < 40; ++k)
     if (c.has(k, 1) != 0) REQUIRE(std::isnan(out.at(k, 0)));
 }
+
+}  // namespace dream_tests::kernels_modal_fusion

@@ -8,6 +8,8 @@
 #include "support/catch.hpp"
 #include "support/kernel_matrix.hpp"
 
+namespace dream_tests::kernels_modality_attention {
+
 using namespace dream;
 using namespace dream::kernels;
 using namespace dream_test;
@@ -265,3 +267,5 @@ TEMPLATE_TEST_CASE("Weights of scores whose exponentials overflow are right, and
   require_near(
       out, [&](index_t i, auto) { return expected[i]; }, 0);
 }
+
+}  // namespace dream_tests::kernels_modality_attention

@@ -8,6 +8,8 @@
 
 #include "support/catch.hpp"
 
+namespace dream_tests::kernels_moment_distance {
+
 using namespace dream;
 using namespace dream::kernels;
 
@@ -181,3 +183,5 @@ TEST_CASE("The moment distance's gradients are its slopes") {
       REQUIRE((in_y ? e.dy : e.dx)[i] == Approx((distance(up) - distance(down)) / (2 * step)).margin(1e-7));
     }
 }
+
+}  // namespace dream_tests::kernels_moment_distance

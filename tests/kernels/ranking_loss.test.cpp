@@ -7,6 +7,8 @@
 #include "support/catch.hpp"
 #include "support/kernel_matrix.hpp"
 
+namespace dream_tests::kernels_ranking_loss {
+
 using namespace dream;
 using namespace dream::kernels;
 using namespace dream_test;
@@ -233,3 +235,5 @@ TEST_CASE("BPR of many rows sums them over blocks that take several") {
   const Forward<double> found = forward(x);
   REQUIRE(found.loss.at(0, 0) == Approx(x.loss()).epsilon(1e-12));  // sums in two orders, of 3000 terms
 }
+
+}  // namespace dream_tests::kernels_ranking_loss

@@ -12,6 +12,8 @@
 
 #include "support/catch.hpp"
 
+namespace dream_tests::kernels_ranking_metrics {
+
 using namespace dream;
 using namespace dream::kernels;
 
@@ -164,3 +166,5 @@ TEST_CASE("All metrics of a perfect ranking are 1, and of users without held-out
   lists.offsets.assign(301, 0);
   require_near(by_kernels(lists, {3}), {0, 0, 0, 0, 0, 0, 0});
 }
+
+}  // namespace dream_tests::kernels_ranking_metrics

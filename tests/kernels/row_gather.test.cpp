@@ -11,6 +11,8 @@
 #include "support/catch.hpp"
 #include "support/row_sums.hpp"
 
+namespace dream_tests::kernels_row_gather {
+
 using namespace dream;
 using namespace dream::kernels;
 using namespace dream_test::row_sums;
@@ -84,3 +86,5 @@ TEST_CASE("Rows are summed by group and scattered back, however large a group is
       for (index_t g = 0; g < room; ++g) REQUIRE(std::isnan(sums(g, 0)) == (g >= count[0]));
     }
 }
+
+}  // namespace dream_tests::kernels_row_gather

@@ -11,6 +11,8 @@
 
 #include "support/catch.hpp"
 
+namespace dream_tests::kernels_row_groups {
+
 using namespace dream;
 using namespace dream::kernels;
 
@@ -188,3 +190,5 @@ TEST_CASE("The first row outside its matrix is found, wherever it stands") {
     REQUIRE(first_bad(rows) == 0);
   }
 }
+
+}  // namespace dream_tests::kernels_row_groups

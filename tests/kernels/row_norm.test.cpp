@@ -9,6 +9,8 @@
 #include "support/catch.hpp"
 #include "support/kernel_matrix.hpp"
 
+namespace dream_tests::kernels_row_norm {
+
 using namespace dream;
 using namespace dream::kernels;
 using namespace dream_test;
@@ -194,3 +196,5 @@ TEST_CASE("An inverse norm beyond the range of numbers gives no NaN") {
   REQUIRE(dx(0, 1) == std::numeric_limits<float>::infinity());
   for (index_t j = 2; j < 5; ++j) REQUIRE(dx(0, j) == 0);
 }
+
+}  // namespace dream_tests::kernels_row_norm

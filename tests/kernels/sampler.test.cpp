@@ -12,6 +12,8 @@
 
 #include "support/catch.hpp"
 
+namespace dream_tests::kernels_sampler {
+
 using namespace dream;
 using namespace dream::kernels;
 
@@ -190,3 +192,5 @@ TEST_CASE("The counter walks through batches and epochs, with the number of the 
   REQUIRE(place.batch == 4);
   REQUIRE(place.step == static_cast<std::uint32_t>(4000000000 * std::int64_t{5} + 4));
 }
+
+}  // namespace dream_tests::kernels_sampler

@@ -11,6 +11,8 @@
 #include "support/catch.hpp"
 #include "support/kernel_runs.hpp"
 
+namespace dream_tests::kernels_selection {
+
 using namespace dream;
 using namespace dream::kernels;
 
@@ -174,3 +176,5 @@ TEST_CASE("Lists with indices of their own are merged, ranks without one left ou
   REQUIRE(best_values == std::vector<double>{5, 5, 4, 3, 2, 2, 2, 2});
   REQUIRE(best_indices == std::vector<index_t>{3, 7, 1, 8, 4, 5, 6, 7});
 }
+
+}  // namespace dream_tests::kernels_selection

@@ -20,6 +20,8 @@
 
 #include "support/catch.hpp"
 
+namespace dream_tests::kernels_shapes {
+
 using namespace dream;
 using namespace dream::kernels;
 
@@ -171,3 +173,5 @@ TEST_CASE("Selection refuses matrices of other shapes") {
   top.items = m(9, 7);
   REQUIRE_ERROR(top_k(context, top), "top_k: the users are 5 x 8, the items 9 x 7");
 }
+
+}  // namespace dream_tests::kernels_shapes

@@ -14,6 +14,8 @@
 #include "support/catch.hpp"
 #include "support/row_sums.hpp"
 
+namespace dream_tests::kernels_sparse_products {
+
 using namespace dream;
 using namespace dream::kernels;
 using namespace dream_test::row_sums;
@@ -224,3 +226,5 @@ TEST_CASE("A listed row that is outside the matrix gives NaN and leaves the othe
       }
   }
 }
+
+}  // namespace dream_tests::kernels_sparse_products

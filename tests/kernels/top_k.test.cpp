@@ -13,6 +13,8 @@
 #include "support/catch.hpp"
 #include "support/kernel_runs.hpp"
 
+namespace dream_tests::kernels_top_k {
+
 using namespace dream;
 using namespace dream::kernels;
 
@@ -268,3 +270,5 @@ TEST_CASE("The number of splits fills a large device for few users and is one fo
   REQUIRE(top_k_splits(20000, 7000) == 3);
   REQUIRE(top_k_splits(1000000, 1000000) == 1);
 }
+
+}  // namespace dream_tests::kernels_top_k

@@ -67,6 +67,8 @@ void operator delete[](void* p, std::size_t, std::align_val_t) noexcept { releas
 
 #endif
 
+namespace dream_tests::models_allocations {
+
 using namespace dream;
 
 namespace {
@@ -155,3 +157,5 @@ TEST_CASE("Training allocates nothing after its first steps, whatever the batche
     check_steps(context, mgcn, sampler);
   }
 }
+
+}  // namespace dream_tests::models_allocations

@@ -10,6 +10,8 @@
 #include "models/ten_steps.hpp"
 #include "support/catch.hpp"
 
+namespace dream_tests::models_emulated_models {
+
 using namespace dream;
 using namespace dream_test;
 
@@ -158,3 +160,5 @@ TEST_CASE(
                                                             MatrixFactorisationOptions{.embedding_size = 16}, 1);
   });
 }
+
+}  // namespace dream_tests::models_emulated_models

@@ -7,6 +7,8 @@
 #include "models/ten_steps.hpp"
 #include "support/catch.hpp"
 
+namespace dream_tests::models_emulated_peers {
+
 using namespace dream;
 using namespace dream_test;
 
@@ -56,3 +58,5 @@ TEST_CASE("Ten steps of MGCN on its kernels are those on the host") {
   options.cl_weight = 0.1;
   compare_both_ways<Mgcn>("MGCN", {}, options);
 }
+
+}  // namespace dream_tests::models_emulated_peers

@@ -14,6 +14,8 @@
 #include <dream/models/mgcn.hpp>
 #include <dream/models/vbpr.hpp>
 
+namespace dream_tests::models_golden_models {
+
 using namespace dream;
 using golden::Case;
 using golden::difference;
@@ -366,3 +368,5 @@ TEST_CASE("MGCN agrees with the reference, with and without alignment") {
     check_model(context, c, model);
   }
 }
+
+}  // namespace dream_tests::models_golden_models

@@ -15,6 +15,8 @@
 #include "support/catch.hpp"
 #include "support/golden.hpp"
 
+namespace dream_tests::models_golden_ops {
+
 using namespace dream;
 using dream_test::dense_of;
 using dream_test::pair_of;
@@ -381,3 +383,5 @@ TEST_CASE("Every formula alone agrees with the reference, result and gradients")
   }
   CHECK(seen.size() == checks.size());
 }
+
+}  // namespace dream_tests::models_golden_ops

@@ -9,6 +9,8 @@
 
 #include "support/catch.hpp"
 
+namespace dream_tests::models_model_data {
+
 using namespace dream;
 
 namespace {
@@ -130,3 +132,5 @@ TEST_CASE("Preparing data leaves nothing on the device but the data, and frees r
   comparison.data(found, expected);
   CHECK(comparison.wrong == 0);
 }
+
+}  // namespace dream_tests::models_model_data

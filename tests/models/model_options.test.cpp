@@ -10,6 +10,8 @@
 
 #include "support/catch.hpp"
 
+namespace dream_tests::models_model_options {
+
 using namespace dream;
 
 namespace {
@@ -113,3 +115,5 @@ TEST_CASE("A modality that is called like a part of the model is an error") {
   Mgcn<float, Cpu> mgcn(context, predictor, {}, 1);
   Bm3<float, Cpu> bm3(context, attention, {}, 1);
 }
+
+}  // namespace dream_tests::models_model_options

@@ -6,6 +6,8 @@
 #include "ops/outcome.hpp"
 #include "support/catch.hpp"
 
+namespace dream_tests::ops_columns {
+
 using namespace dream;
 using dream_test::random_matrix;
 using dream_test::require_same_by_kernels;
@@ -82,3 +84,5 @@ TEST_CASE("Columns taken from a value and their gradient are right, the other co
   const auto x = random_matrix(3, 4, 1);
   REQUIRE_ERROR(tape.apply(TakeColumns<double, Cpu>(2, 3), tape.constant(x.view())), "columns 2 to 5");
 }
+
+}  // namespace dream_tests::ops_columns

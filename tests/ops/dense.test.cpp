@@ -5,6 +5,8 @@
 #include "ops/inputs.hpp"
 #include "support/catch.hpp"
 
+namespace dream_tests::ops_dense {
+
 using namespace dream;
 using dream_test::random_matrix;
 
@@ -71,3 +73,5 @@ TEST_CASE("Dense ops refuse shapes that do not fit and say which") {
   const std::vector<std::uint8_t> keep(2, 1);
   REQUIRE_ERROR(tape.apply(MaskRows<double, Cpu>({keep.data(), 2}), va), "2 flags for 3 rows");
 }
+
+}  // namespace dream_tests::ops_dense

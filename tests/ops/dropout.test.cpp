@@ -9,6 +9,8 @@
 #include "ops/outcome.hpp"
 #include "support/catch.hpp"
 
+namespace dream_tests::ops_dropout {
+
 using namespace dream;
 using dream_test::random_matrix;
 using dream_test::require_same_by_kernels;
@@ -165,3 +167,5 @@ TEST_CASE("Dropout refuses rates outside 0 to 1 and streams that its numbers hav
   REQUIRE_ERROR((Dropout<float, Cpu>(std::nan(""))), "a rate of nan");
   REQUIRE_ERROR((Dropout<float, Cpu>(0.5, 1, 1u << 24)), "stream 16777216 is not below");
 }
+
+}  // namespace dream_tests::ops_dropout

@@ -21,6 +21,8 @@
 #include "ops/inputs.hpp"
 #include "support/catch.hpp"
 
+namespace dream_tests::ops_emulated_gradients {
+
 using namespace dream;
 using dream_test::random_matrix;
 using dream_test::random_pair;
@@ -148,3 +150,5 @@ TEST_CASE("Alignment and S3 by kernels have their gradients") {
     }
   }
 }
+
+}  // namespace dream_tests::ops_emulated_gradients

@@ -8,6 +8,8 @@
 #include "inputs.hpp"
 #include "support/catch.hpp"
 
+namespace dream_tests::ops_features {
+
 using namespace dream;
 using namespace dream_test;
 
@@ -117,3 +119,5 @@ TEST_CASE("A projection of features that are expanded in pieces is that of the v
   CHECK(largest_difference(download<double>(emulated, std::as_const(y2).view()).view(), expected_y.view()) < 1e-10);
   CHECK(largest_difference(download<double>(emulated, std::as_const(dw2).view()).view(), expected_dw.view()) < 1e-11);
 }
+
+}  // namespace dream_tests::ops_features

@@ -5,6 +5,8 @@
 #include "ops/inputs.hpp"
 #include "support/catch.hpp"
 
+namespace dream_tests::ops_graph {
+
 using namespace dream;
 using dream_test::random_matrix;
 using dream_test::random_pair;
@@ -125,3 +127,5 @@ TEST_CASE("Sparse products in float follow those in double") {
   for (index_t i = 0; i < 200; ++i)  // the longest row sums 112 products of normals: 112^(1/2) roundings of 6e-8 each
     for (index_t j = 0; j < 64; ++j) REQUIRE(std::abs(static_cast<double>(y32(i, j)) - y(i, j)) < 3e-5);
 }
+
+}  // namespace dream_tests::ops_graph

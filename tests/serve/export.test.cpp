@@ -7,6 +7,8 @@
 
 #include "support/catch.hpp"
 
+namespace dream_tests::serve_export {
+
 using namespace dream;
 
 namespace {
@@ -42,3 +44,5 @@ TEST_CASE("exporting refuses ids that do not fit the rows, and a folder that can
   AtomicFile(folder.path + "/file").commit();
   REQUIRE_ERROR(export_embeddings(folder.path + "/file/out", one, one, {1, {}}, {1, {}}), "/file/out: cannot make");
 }
+
+}  // namespace dream_tests::serve_export

@@ -9,6 +9,8 @@
 
 #include "support/catch.hpp"
 
+namespace dream_tests::serve_recommend {
+
 using namespace dream;
 
 namespace {
@@ -77,3 +79,5 @@ TEST_CASE("many users are served in order, each with the best of all items") {
   CHECK(next == count);
   CHECK(wrong == 0);
 }
+
+}  // namespace dream_tests::serve_recommend

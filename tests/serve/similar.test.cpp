@@ -9,6 +9,8 @@
 #include "graph/reference.hpp"
 #include "support/catch.hpp"
 
+namespace dream_tests::serve_similar {
+
 using namespace dream;
 
 TEST_CASE("similar items come by cosine, not by length, and leave the item itself out") {
@@ -104,3 +106,5 @@ TEST_CASE("what is no item or no number is an error for similar items, on the ho
   REQUIRE_ERROR(similar_items<float>(host, items.view(), 0, 1), "row 2 has a value that is not finite");
   REQUIRE_ERROR(similar_items<float>(context, on_device.view(), 0, 1), "row 2 has a value that is not finite");
 }
+
+}  // namespace dream_tests::serve_similar

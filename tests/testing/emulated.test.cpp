@@ -10,6 +10,8 @@
 
 #include "support/catch.hpp"
 
+namespace dream_tests::testing_emulated {
+
 using namespace dream;
 
 namespace {
@@ -736,3 +738,5 @@ TEMPLATE_TEST_CASE("Fibers keep their values and catch their exceptions on eithe
     for (const auto& state : states) REQUIRE((state->caught && !state->fiber.running() && !state->fiber.overflowed()));
   }
 }
+
+}  // namespace dream_tests::testing_emulated

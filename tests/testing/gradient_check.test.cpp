@@ -3,6 +3,8 @@
 #include "ops/inputs.hpp"
 #include "support/catch.hpp"
 
+namespace dream_tests::testing_gradient_check {
+
 using namespace dream;
 using dream_test::random_matrix;
 
@@ -144,3 +146,5 @@ TEST_CASE("The op check takes ops on any number of inputs, and inputs that need 
   Product product;
   REQUIRE_ERROR(check_op(product, {a.view()}), "takes 2 inputs, not 1");
 }
+
+}  // namespace dream_tests::testing_gradient_check

@@ -5,6 +5,8 @@
 #include "ops/inputs.hpp"
 #include "support/catch.hpp"
 
+namespace dream_tests::train_adam {
+
 using namespace dream;
 using dream_test::random_matrix;
 
@@ -125,3 +127,5 @@ TEST_CASE("Factors that do not fit the large parameter are an error with all thr
   Adam<float, Cpu> adam(context, none, large, {});
   REQUIRE_ERROR(adam.step(context), "large parameter 4 x 3: its gradient's factors are 4 x 2 and 4 x 2");
 }
+
+}  // namespace dream_tests::train_adam

@@ -15,6 +15,8 @@
 #include "data/folder.hpp"
 #include "support/catch.hpp"
 
+namespace dream_tests::train_emulated_fit {
+
 using namespace dream;
 
 namespace {
@@ -272,3 +274,5 @@ TEST_CASE("A batch with a row that the model does not have is an error, on every
   }
   REQUIRE_NOTHROW(step(device, {0, 1, 2, 3}));
 }
+
+}  // namespace dream_tests::train_emulated_fit

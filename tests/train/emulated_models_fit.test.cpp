@@ -15,6 +15,8 @@
 #include "models/ten_steps.hpp"
 #include "support/catch.hpp"
 
+namespace dream_tests::train_emulated_models_fit {
+
 using namespace dream;
 using namespace dream_test;
 
@@ -92,3 +94,5 @@ TEST_CASE("Runs of MGCN whose steps are replayed are those on the host") {
   options.align = true;
   compare_runs<Mgcn>("MGCN", {}, options);
 }
+
+}  // namespace dream_tests::train_emulated_models_fit

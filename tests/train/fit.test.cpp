@@ -9,6 +9,8 @@
 
 #include "support/catch.hpp"
 
+namespace dream_tests::train_fit {
+
 using namespace dream;
 
 namespace {
@@ -391,3 +393,5 @@ TEST_CASE("On planted data DREAM and LightGCN rank far better than popularity, a
   CHECK(found.cold_items > 20);
   CHECK(found.cold_among_cold.at("recall@10") > 1.5 * of_lightgcn.cold_among_cold.at("recall@10"));
 }
+
+}  // namespace dream_tests::train_fit

@@ -9,6 +9,8 @@
 
 #include "support/catch.hpp"
 
+namespace dream_tests::train_safetensors {
+
 namespace {
 
 using namespace dream;
@@ -214,3 +216,5 @@ save_file({"x": np.arange(6, dtype=np.float64).reshape(3, 2), "n": np.array([7],
   CHECK(theirs.values<std::int32_t>("n") == std::vector<std::int32_t>{7});
   CHECK(theirs.meta("by") == "python");
 }
+
+}  // namespace dream_tests::train_safetensors

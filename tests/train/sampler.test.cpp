@@ -7,6 +7,8 @@
 
 #include "support/catch.hpp"
 
+namespace dream_tests::train_sampler {
+
 using namespace dream;
 
 namespace {
@@ -201,3 +203,5 @@ TEST_CASE("Data without any possible negative, or without interactions, is an er
   const auto none = csr_from_triplets<float>(context, 2, 5, {}, {});
   REQUIRE_ERROR(PairSampler(none.view(), 1), "no negative can be drawn: there are 0 training interactions");
 }
+
+}  // namespace dream_tests::train_sampler

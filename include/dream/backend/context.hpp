@@ -5,22 +5,19 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <limits>
 #include <memory>
 #include <new>
+#include <utility>
 #include <vector>
 
-#if defined(_OPENMP)
-#include <omp.h>
-#endif
-
 #include <dream/core/error.hpp>
+#include <dream/core/thread_pool.hpp>
 #include <dream/core/view.hpp>
 
 namespace dream {
 
-/// The host, with OpenMP threads where the compiler has them.
+/// The host and its threads.
 struct Cpu {};
 
 /// A GPU of NVIDIA's. Context<Cuda> is defined in <dream/cuda/context.cuh>, which nvcc compiles.
@@ -69,55 +66,26 @@ AlignedBytes allocate_aligned(std::int64_t count) {
 
 /// Runs loops on `threads` threads. Work is cut into pieces whose borders do not depend on the number of threads, and
 /// every sum over pieces is taken in piece order, so results have the same bits for any number of threads. A context
-/// serves one calling thread at a time; threads of a parallel region of yours take one each.
+/// serves one calling thread at a time; threads of your own take one each.
 template <>
 class Context<Cpu> {
  public:
-  /// threads <= 0: as many as OpenMP would use.
-  explicit Context(int threads = 0) {
-#if defined(_OPENMP)
-    threads_ = threads > 0 ? threads : omp_get_max_threads();
-#else
-    (void)threads;
-    threads_ = 1;
-#endif
-    scratch_.resize(static_cast<std::size_t>(threads_));
-  }
-  Context(const Context&) = delete;
-  Context& operator=(const Context&) = delete;
+  /// threads <= 0: available_processors().
+  explicit Context(int threads = 0) : pool_(threads), scratch_(static_cast<std::size_t>(pool_.threads())) {}
 
-  int threads() const { return threads_; }
+  int threads() const { return pool_.threads(); }
 
   /// Calls f(i) for i in 0 .. count-1, in any order, in parallel; one after the other where the caller is in a parallel
-  /// region already, a piece of such a loop included. The first exception is rethrown here.
+  /// loop already. The first exception is rethrown here.
   template <class F>
   void parallel_for(std::int64_t count, F&& f) {
-    if (count <= 0) return;
-    if (count == 1 || threads_ == 1 || is_inside()) {
-      for (std::int64_t i = 0; i < count; ++i) f(i);
-      return;
-    }
-    std::exception_ptr caught;
-#if defined(_OPENMP)
-    region_ = omp_get_level() + 1;
-#endif
-#pragma omp parallel for schedule(dynamic) num_threads(threads_)
-    for (std::int64_t i = 0; i < count; ++i) {
-      try {
-        f(i);
-      } catch (...) {
-#pragma omp critical(dream_parallel_for)
-        if (!caught) caught = std::current_exception();
-      }
-    }
-    region_ = 0;
-    if (caught) std::rethrow_exception(caught);
+    pool_.parallel_for(count, std::forward<F>(f));
   }
 
   /// Calls f(begin, end) for consecutive ranges of `block` out of 0 .. count-1, in parallel.
   template <class F>
   void parallel_blocks(std::int64_t count, std::int64_t block, F&& f) {
-    parallel_for((count + block - 1) / block, [&](std::int64_t b) { f(b * block, std::min(count, (b + 1) * block)); });
+    pool_.parallel_blocks(count, block, std::forward<F>(f));
   }
 
   /// The calling thread's scratch memory number `slot` for `count` values, aligned to 64 bytes, contents unspecified.
@@ -125,12 +93,7 @@ class Context<Cpu> {
   template <class T>
   T* scratch(int slot, std::int64_t count) {
     DREAM_EXPECT(slot >= 0 && count >= 0, "scratch: slot ", slot, " for ", count, " values");
-    int thread = 0;
-#if defined(_OPENMP)
-    // By its number in this context's region: one inside or around it numbers its threads differently.
-    if (region_ > 0) thread = omp_get_ancestor_thread_num(region_);
-#endif
-    auto& slots = scratch_[static_cast<std::size_t>(thread)].slots;
+    auto& slots = scratch_[static_cast<std::size_t>(pool_.thread_number())].slots;
     if (slots.size() <= static_cast<std::size_t>(slot)) slots.resize(static_cast<std::size_t>(slot) + 1);
     auto& piece = slots[static_cast<std::size_t>(slot)];
     if (piece.bytes / sizeof(T) < static_cast<std::size_t>(count)) {
@@ -141,15 +104,6 @@ class Context<Cpu> {
   }
 
  private:
-  /// Whether the caller is in a parallel region, this context's or another.
-  bool is_inside() const {
-#if defined(_OPENMP)
-    return region_ > 0 || omp_in_parallel();
-#else
-    return false;
-#endif
-  }
-
   struct Piece {
     detail::AlignedBytes memory;
     std::size_t bytes = 0;
@@ -158,8 +112,7 @@ class Context<Cpu> {
     std::vector<Piece> slots;
   };
 
-  int threads_ = 1;
-  int region_ = 0;  // OpenMP's level of the region that is open; 0: none
+  ThreadPool pool_;
   std::vector<ThreadScratch> scratch_;
 };
 

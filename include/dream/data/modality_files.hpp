@@ -21,7 +21,6 @@ namespace dream {
 inline index_t mark_present(Modality& modality) {
   modality.present.assign(static_cast<std::size_t>(modality.rows), 0);
   index_t missing = 0;
-#pragma omp parallel for schedule(static) reduction(+ : missing)
   for (index_t i = 0; i < modality.rows; ++i) {
     float* row = modality.values.data() + std::int64_t{i} * modality.cols;
     // The largest magnitude as bits: 0 only for a zero row, from 0x7f800000 on for infinities and NaN.

@@ -49,7 +49,6 @@ std::vector<std::uint8_t> split_per_user(std::span<const index_t> user, index_t 
   split_sizes(0, ratios);  // checks the ratios
   Grouping groups = group_by(user, users);
   std::vector<std::uint8_t> labels(user.size(), 0);
-#pragma omp parallel for schedule(static)
   for (index_t u = 0; u < users; ++u) {
     const std::size_t row = static_cast<std::size_t>(u);
     const std::int64_t n = groups.offsets[row + 1] - groups.offsets[row];

@@ -7,12 +7,12 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
-#include <exception>
 #include <utility>
 #include <vector>
 
 #include <dream/core/error.hpp>
 #include <dream/core/random.hpp>
+#include <dream/core/thread_pool.hpp>
 #include <dream/data/dataset.hpp>
 #include <dream/data/split.hpp>
 #include <dream/data/synthetic_world.hpp>
@@ -21,27 +21,6 @@
 namespace dream {
 
 namespace detail {
-
-/// Calls f(i, own) for i in 0 .. count-1 in parallel; `own` is the thread's own State, made on first use. The first
-/// exception is rethrown here.
-template <class State, class F>
-void parallel_with(index_t count, F&& f) {
-  std::exception_ptr caught;
-#pragma omp parallel
-  {
-    State own;
-#pragma omp for schedule(dynamic, 256)
-    for (index_t i = 0; i < count; ++i) {
-      try {
-        f(i, own);
-      } catch (...) {
-#pragma omp critical(dream_parallel_with)
-        if (!caught) caught = std::current_exception();
-      }
-    }
-  }
-  if (caught) std::rethrow_exception(caught);
-}
 
 /// What a thread needs to draw users.
 struct UserDraws {
@@ -94,7 +73,9 @@ inline Dataset make_synthetic(const SyntheticOptions& options) {
     pairs[s]->user.resize(static_cast<std::size_t>(offsets[s].back()));
     pairs[s]->item.resize(pairs[s]->user.size());
   }
-  detail::parallel_with<detail::UserDraws>(options.users, [&](index_t u, detail::UserDraws& own) {
+  ThreadPool threads(options.threads);
+  std::vector<detail::UserDraws> draws(static_cast<std::size_t>(threads.threads()));
+  const auto draw_user = [&](index_t u, detail::UserDraws& own) {
     if (own.seen.empty()) own.seen.assign(static_cast<std::size_t>(options.items), -1);
     const std::size_t row = static_cast<std::size_t>(u);
     std::vector<std::uint8_t>& kinds = own.kinds;
@@ -113,8 +94,12 @@ inline Dataset make_synthetic(const SyntheticOptions& options) {
       pairs[kinds[j]]->user[at] = u;
       pairs[kinds[j]]->item[at] = own.drawn[j];
     }
+  };
+  threads.parallel_blocks(options.users, 256, [&](std::int64_t begin, std::int64_t end) {
+    detail::UserDraws& own = draws[static_cast<std::size_t>(threads.thread_number())];
+    for (std::int64_t u = begin; u < end; ++u) draw_user(static_cast<index_t>(u), own);
   });
-  for (std::size_t m = 0; m < options.modalities.size(); ++m) data.modalities.push_back(world.features(m));
+  for (std::size_t m = 0; m < options.modalities.size(); ++m) data.modalities.push_back(world.features(m, threads));
   std::sort(data.modalities.begin(), data.modalities.end(),  // as read_dataset gives them
             [](const Modality& a, const Modality& b) { return a.name < b.name; });
   return data;

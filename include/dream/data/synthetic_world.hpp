@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <dream/core/random.hpp>
+#include <dream/core/thread_pool.hpp>
 #include <dream/data/dataset.hpp>
 #include <dream/data/interactions.hpp>
 
@@ -34,6 +35,7 @@ struct SyntheticOptions {
   double popularity = 0.6;         ///< an item of rank r in its group is drawn in proportion to r^-popularity
   index_t min_per_user = 5;        ///< interactions that every user has (fewer if there are fewer on average)
   std::uint64_t seed = 999;
+  int threads = 0;  ///< to draw with; <= 0: available_processors(). The data do not depend on it
 };
 
 namespace detail {
@@ -152,7 +154,7 @@ class SyntheticWorld {
   }
 
   /// Number m of the modalities: a random linear map of its part of the latent vectors, and noise.
-  Modality features(std::size_t m) const {
+  Modality features(std::size_t m, ThreadPool& threads) const {
     const SyntheticModality& wanted = options_.modalities[m];
     Modality modality;
     modality.name = wanted.name;
@@ -172,12 +174,10 @@ class SyntheticWorld {
                              static_cast<std::uint32_t>(Step::noise) + static_cast<std::uint32_t>(m)};
     const RandomStream missing = stream(Step::missing);
     const std::uint64_t blocks = (cols + 1) / 2;
-#pragma omp parallel for schedule(static)
-    for (index_t i = 0; i < modality.rows; ++i) {
-      const std::uint64_t row = static_cast<std::uint64_t>(i);
-      if (i > 0 && missing.uniform(row * parts + m) < options_.missing_fraction) {  // item 0 keeps every modality
+    const auto draw_item = [&](std::uint64_t row) {
+      if (row > 0 && missing.uniform(row * parts + m) < options_.missing_fraction) {  // item 0 keeps every modality
         modality.present[row] = 0;
-        continue;
+        return;
       }
       float* to = modality.values.data() + row * cols;
       for (std::size_t j = 0; j < cols; ++j) {
@@ -191,7 +191,10 @@ class SyntheticWorld {
           to[2 * b] += static_cast<float>(options_.noise * first);
           if (2 * b + 1 < cols) to[2 * b + 1] += static_cast<float>(options_.noise * second);
         }
-    }
+    };
+    threads.parallel_blocks(modality.rows, 256, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) draw_item(static_cast<std::uint64_t>(i));
+    });
     return modality;
   }
 

@@ -1,23 +1,32 @@
 # A thin front on the CMake presets; `cmake --preset release` and so on work without it.
-# PRESET=debug, sanitize or ci builds and tests another way;  make test ARGS="-R npy"  passes arguments to ctest.
-PRESET ?= release
+# make test ARGS="-R npy" passes arguments to ctest; PRESET=debug, sanitize or ci builds and tests another way.
 ARGS ?=
 
-.PHONY: build demo test sanitize benchmarks lint format install-needs clean help
+.PHONY: build demo test test-all sanitize benchmarks lint format install-needs clean help
 
-build: install-needs  ## configure and build everything into build/PRESET
-	@cmake --preset $(PRESET) $(if $(wildcard build/$(PRESET)/CMakeCache.txt),--log-level=NOTICE)
+build: PRESET = release
+build: install-needs  ## the program and the examples, optimised, into build/release
+	@$(configure)
 	@cmake --build --preset $(PRESET)
 
 demo: install-needs  ## make a data set, train on it, and leave embeddings and recommendations in demo/
-	@cmake --preset release --log-level=NOTICE
-	@cmake --build --preset release --target dream_cli
-	@examples/demo.sh build/release/bin/dream demo
+	@cmake --preset demo --log-level=NOTICE
+	@cmake --build --preset demo --target dream_cli
+	@examples/demo.sh build/demo/bin/dream demo
 
-test: build  ## build and run all tests
+test: PRESET = test
+test: install-needs  ## build and run the tests: unit, kernels, program
+	@$(configure)
+	@cmake --build --preset $(PRESET) --target dream_unit_tests dream_kernel_tests dream_program_tests
+	@ctest --preset $(PRESET) -L '^(unit|kernels|program)$$' $(ARGS)
+
+test-all: PRESET = test
+test-all: install-needs  ## build and run all tests: also exhaustive, packaging and gpu
+	@$(configure)
+	@cmake --build --preset $(PRESET) --target all dream_emulated
 	@ctest --preset $(PRESET) $(ARGS)
 
-sanitize:  ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
+sanitize:  ## the tests of the library and the kernels under AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(MAKE) --no-print-directory test PRESET=sanitize
 
 benchmarks: ## build the benchmarks into build/release/bin
@@ -35,6 +44,10 @@ format:  ## put every source into the agreed format
 
 install-needs:
 	@.ci/install
+
+# ccache is used where it is installed.
+configure = cmake --preset $(PRESET) $(if $(wildcard build/$(PRESET)/CMakeCache.txt),--log-level=NOTICE) \
+  $(if $(shell command -v ccache),-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_CUDA_COMPILER_LAUNCHER=ccache)
 
 clean:  ## remove build/ and demo/
 	@rm -rf build demo

@@ -1,5 +1,4 @@
-// What the program does on backends other than the host: emulated.cpp, and cuda.cu where it is built with nvcc,
-// without_cuda.cpp elsewhere. Everything is handed over in host memory and copied there.
+// What the program does on backends other than the host.
 #pragma once
 
 #include <span>
@@ -10,6 +9,7 @@
 #include <dream/models/model_data.hpp>
 #include <dream/serve/similar.hpp>
 
+#include "kernel_backends.hpp"
 #include "stored_run.hpp"
 
 namespace dream_cli {
@@ -20,8 +20,6 @@ using HostCsr = dream::Csr<float, dream::Cpu>;
 /// `asked`, or, for "auto", the backend that can be used, with a note on stderr; a GPU that cannot be used is an error
 /// that says why.
 std::string usable_backend(const std::string& asked);
-/// Why no GPU can be used, in a sentence; empty where one can.
-std::string why_no_gpu();
 
 /// What a model is to be trained on. The raw features of `data` are freed as they are taken over.
 struct Preparation {
@@ -55,13 +53,16 @@ struct SimilarityRun {
   dream::index_t k;
 };
 
-int train_on_cuda(const Preparation&, const TrainingRun&);
-int train_on_emulated(const Preparation&, const TrainingRun&);
-dream::Evaluation evaluate_on_cuda(const EvaluationRun&);
-dream::Evaluation evaluate_on_emulated(int threads, const EvaluationRun&);
-void recommend_on_cuda(const RecommendationRun&);
-void recommend_on_emulated(int threads, const RecommendationRun&);
-std::vector<dream::Scored<double>> similar_on_cuda(const SimilarityRun&);
-std::vector<dream::Scored<double>> similar_on_emulated(int threads, const SimilarityRun&);
+/// The commands on a backend that runs kernels. Everything is handed over in host memory and copied there; `threads` are
+/// those of the host, for emulated kernels.
+struct KernelCommands {
+  int (*train)(int threads, const Preparation&, const TrainingRun&);
+  dream::Evaluation (*evaluate)(int threads, const EvaluationRun&);
+  void (*recommend)(int threads, const RecommendationRun&);
+  std::vector<dream::Scored<double>> (*similar)(int threads, const SimilarityRun&);
+};
+
+/// Those of a usable backend; null for the host.
+const KernelCommands* kernel_commands(const std::string& backend);
 
 }  // namespace dream_cli

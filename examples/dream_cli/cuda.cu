@@ -9,24 +9,11 @@ std::string why_no_gpu() {
   return dream::cuda_is_usable(&why) ? "" : why;
 }
 
-int train_on_cuda(const Preparation& p, const TrainingRun& training) {
-  dream::Context<dream::Cuda> context;
-  return train_with(context, p, training);
-}
-
-dream::Evaluation evaluate_on_cuda(const EvaluationRun& e) {
-  dream::Context<dream::Cuda> context;
-  return evaluate_with(context, e);
-}
-
-void recommend_on_cuda(const RecommendationRun& r) {
-  dream::Context<dream::Cuda> context;
-  recommend_with(context, r);
-}
-
-std::vector<dream::Scored<double>> similar_on_cuda(const SimilarityRun& s) {
-  dream::Context<dream::Cuda> context;
-  return similar_with(context, s);
+const KernelCommands* cuda_commands() {
+  struct CudaContext : dream::Context<dream::Cuda> {
+    explicit CudaContext(int) {}
+  };
+  return commands_on<CudaContext>();
 }
 
 }  // namespace dream_cli

@@ -30,10 +30,9 @@ int evaluate(const EvaluateArguments& arguments) {
   DREAM_EXPECT(data.pairs(split).size() > 0, arguments.data, ": has no ", arguments.split, " interactions");
   const StoredRanking ranking = ranking_of(context, run, data, split);
   const EvaluationRun evaluation{context, run, ranking.train, ranking.masked, ranking.held_out, ranking.options};
-  const std::string backend = usable_backend(arguments.backend);
-  const dream::Evaluation result = backend == "cuda"       ? evaluate_on_cuda(evaluation)
-                                   : backend == "emulated" ? evaluate_on_emulated(context.threads(), evaluation)
-                                                           : ranking.evaluate(context, run);
+  const KernelCommands* kernels = kernel_commands(usable_backend(arguments.backend));
+  const dream::Evaluation result =
+      kernels != nullptr ? kernels->evaluate(context.threads(), evaluation) : ranking.evaluate(context, run);
 
   if (arguments.json) {
     nlohmann::ordered_json json;

@@ -57,11 +57,8 @@ int recommend(const RecommendArguments& arguments) {
                                                               : dream::Split::test);
   const index_t k = static_cast<index_t>(arguments.k);
   const RecommendationRun recommendations{run, seen, users, k, data, arguments.out};
-  const std::string backend = usable_backend(arguments.backend);
-  if (backend == "cuda")
-    recommend_on_cuda(recommendations);
-  else if (backend == "emulated")
-    recommend_on_emulated(context.threads(), recommendations);
+  if (const KernelCommands* kernels = kernel_commands(usable_backend(arguments.backend)))
+    kernels->recommend(context.threads(), recommendations);
   else
     dream::write_recommendations<float>(context, arguments.out, run.users.view(), run.items.view(), seen.view(), users,
                                         k, data.users, data.items);
@@ -77,11 +74,10 @@ int similar(const SimilarArguments& arguments) {
   DREAM_EXPECT(arguments.k < data.item_count(), "--k ", arguments.k, ": there are only ", data.item_count() - 1,
                " other items");
   const SimilarityRun similarity{run, item, static_cast<index_t>(arguments.k)};
-  const std::string backend = usable_backend(arguments.backend);
+  const KernelCommands* kernels = kernel_commands(usable_backend(arguments.backend));
   const std::vector<dream::Scored<double>> found =
-      backend == "cuda"       ? similar_on_cuda(similarity)
-      : backend == "emulated" ? similar_on_emulated(context.threads(), similarity)
-                              : dream::similar_items<float>(context, run.items.view(), item, similarity.k);
+      kernels != nullptr ? kernels->similar(context.threads(), similarity)
+                         : dream::similar_items<float>(context, run.items.view(), item, similarity.k);
   std::printf("item\trank\tcosine\n");
   int rank = 0;
   for (const auto& near : found) std::printf("%s\t%d\t%.6f\n", data.items.name(near.index).c_str(), ++rank, near.value);

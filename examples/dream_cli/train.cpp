@@ -199,8 +199,8 @@ int train_settings(const Settings& settings, const std::string& data_folder, Run
   const TrainingRun training{
       settings, folder, data, fingerprint, choice.resume, choice.score_test, choice.says_notes, choice.says_outcome,
       signals};
-  if (settings.backend == "cuda") return train_on_cuda(preparation, training);
-  if (settings.backend == "emulated") return train_on_emulated(preparation, training);
+  if (const KernelCommands* kernels = kernel_commands(settings.backend))
+    return kernels->train(context.threads(), preparation, training);
   const auto model_data = dream::prepare_data_releasing_features<float>(context, data, prepared);
   return train_on(context, model_data, prepared, training);
 }

@@ -33,10 +33,11 @@ std::vector<std::pair<std::string, double>> similar_rows(const std::string& text
 
 }  // namespace
 
-TEST_CASE("The program trains on emulated kernels as on the host, to the same metrics, and resumes there") {
-  NEEDS_PROGRAM();
+TEST_CASE("The program trains on emulated kernels as on the host, to the same metrics, and resumes there",
+          "[exhaustive]") {
+  NEEDS_EMULATED_PROGRAM();
   if (dream::detail::AddressSanitizer::on) DREAM_SKIP("emulating kernels under sanitizers takes minutes");
-  const Workplace place;
+  const Workplace place(DREAM_EMULATED_PROGRAM);
   place.make_data();
   const Outcome host = place.run("train --data data --out host" + small_model);
   INFO(host.err);
@@ -90,10 +91,11 @@ TEST_CASE("The program trains on emulated kernels as on the host, to the same me
               "the run began with backend = \"emulated\", not \"cpu\"");
 }
 
-TEST_CASE("The program builds the relation graphs on the backend that trains, and they are the host's") {
-  NEEDS_PROGRAM();
+TEST_CASE("The program builds the relation graphs on the backend that trains, and they are the host's",
+          "[exhaustive]") {
+  NEEDS_EMULATED_PROGRAM();
   if (dream::detail::AddressSanitizer::on) DREAM_SKIP("emulating kernels under sanitizers takes minutes");
-  const Workplace place;
+  const Workplace place(DREAM_EMULATED_PROGRAM);
   place.make_data("--missing 0.2");
   std::map<std::string, json> losses;
   for (const std::string backend : {"cpu", "emulated"}) {
@@ -122,6 +124,7 @@ TEST_CASE("Without a usable GPU the automatic backend is the host and says why, 
   CHECK(contains(automatic.err, "note: on the CPU: "));
   CHECK(json::parse(place.read("o/config.json")).at("backend") == "cpu");
   CHECK_FAILS(place.run("train --data data --out p --backend cuda" + small_model), 1, "--backend cuda: ");
+  CHECK_FAILS(place.run("train --data data --out p --backend emulated" + small_model), 1, "was built without it");
   CHECK_FALSE(place.has("p"));
   CHECK_FAILS(place.run("similar --data data --checkpoint o/best.safetensors --item 7 --backend cuda"), 1,
               "--backend cuda: ");

@@ -20,9 +20,16 @@
 
 namespace dream_test {
 
+#if !defined(DREAM_EMULATED_PROGRAM)
+#define DREAM_EMULATED_PROGRAM ""
+#endif
+
 /// A test that needs the program starts with this.
 #define NEEDS_PROGRAM() \
   if (std::string(DREAM_PROGRAM).empty()) DREAM_SKIP("the dream program was not built")
+/// And with this, where it needs the backend `emulated`, which a program of the tests has.
+#define NEEDS_EMULATED_PROGRAM() \
+  if (!std::filesystem::exists(DREAM_EMULATED_PROGRAM)) DREAM_SKIP("dream_emulated was not built")
 
 /// How a run of the program ended.
 struct Outcome {
@@ -34,7 +41,7 @@ struct Outcome {
 /// A folder with runs of the program in it; goes away with the test.
 class Workplace {
  public:
-  Workplace() {
+  explicit Workplace(std::string program = DREAM_PROGRAM) : program_(std::move(program)) {
     path_ = (std::filesystem::temp_directory_path() / "dream-program-XXXXXX").string();
     REQUIRE(::mkdtemp(path_.data()) != nullptr);
   }
@@ -54,8 +61,8 @@ class Workplace {
   /// Runs `dream ARGUMENTS` in the folder under a shell; `before` are commands before it ("ulimit -f 10;").
   Outcome run(const std::string& arguments, const std::string& before = "") const {
     // One thread, unless the arguments say more: tests run beside each other.
-    const std::string command = "cd '" + path_ + "' && export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive && { " +
-                                before + " exec '" DREAM_PROGRAM "' " + arguments + "; } >.stdout 2>.stderr </dev/null";
+    const std::string command = "cd '" + path_ + "' && export OMP_NUM_THREADS=1 && { " +
+                                before + " exec '" + program_ + "' " + arguments + "; } >.stdout 2>.stderr </dev/null";
     const int status = std::system(("( " + command + " )").c_str());
     Outcome outcome;
     outcome.code = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
@@ -86,7 +93,7 @@ class Workplace {
   }
 
  private:
-  std::string path_;
+  std::string program_, path_;
 };
 
 inline bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }

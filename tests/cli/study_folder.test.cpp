@@ -20,7 +20,7 @@ json file(const Workplace& place, const std::string& name) { return json::parse(
 
 /// Data and grids that search nothing.
 struct StudyPlace : Workplace {
-  StudyPlace() {
+  explicit StudyPlace(std::string program = DREAM_PROGRAM) : Workplace(std::move(program)) {
     make_data();
     write("none.json", "{}");
   }
@@ -66,9 +66,9 @@ TEST_CASE("A study refuses the results of other settings in its folder, with the
   CHECK_FAILS(place.run(place.command("--models mf --seeds 1")), 1, "config.json: is missing");
 }
 
-TEST_CASE("A study goes on with the backend that it began with, and with no other") {
-  NEEDS_PROGRAM();
-  StudyPlace place;
+TEST_CASE("A study goes on with the backend that it began with, and with no other", "[exhaustive]") {
+  NEEDS_EMULATED_PROGRAM();
+  StudyPlace place(DREAM_EMULATED_PROGRAM);
   place.succeeds("--models mf --seeds 1 --backend emulated");
   CHECK(file(place, "s/plan.json").at("backend") == "emulated");
   CHECK(file(place, "s/plan.json").at("program") == "0.1.0");

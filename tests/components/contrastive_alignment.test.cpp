@@ -96,9 +96,9 @@ double relative(const Matrix<A, Cpu>& a, const Matrix<double, Cpu>& b, double sc
 
 }  // namespace
 
-TEST_CASE("InfoNCE keeps the contract of an op in both directions, zero rows included") {
-  for (const index_t b : {1, 2, 31, 33, 129, 257})
-    for (const index_t d : {1, 5, 16, 64, 65})
+TEST_CASE("InfoNCE keeps the contract of an op in both directions, zero rows included", "[sizes]") {
+  for (const index_t b : dream_test::sizes({1, 33}, {1, 2, 31, 33, 129, 257}))
+    for (const index_t d : dream_test::sizes({1, 65}, {1, 5, 16, 64, 65}))
       for (const Directions directions : {Directions::one, Directions::both}) {
         if (b > 33 && d != 5 && d != 65) continue;
         INFO(b << " rows, " << d << " columns, " << (directions == Directions::both ? "both" : "one"));

@@ -113,7 +113,7 @@ TEST_CASE("cold items have features and held-out interactions but no training on
   }
 }
 
-TEST_CASE("features help: items near a user's training items beat popular ones, cold items included") {
+TEST_CASE("features help: items near a user's training items beat popular ones, cold items included", "[exhaustive]") {
   dream::SyntheticOptions options;
   options.items = 2000;
   options.missing_fraction = 0;

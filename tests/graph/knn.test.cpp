@@ -69,10 +69,10 @@ TEST_CASE("Three rows by hand: cosines, a zero row that keeps itself with weight
   REQUIRE(binary.values[2] == 0);
 }
 
-TEST_CASE("Nearest neighbours equal the brute-force definition in double at all sizes") {
+TEST_CASE("Nearest neighbours equal the brute-force definition in double at all sizes", "[sizes]") {
   Context<Cpu> context(2);
-  for (const index_t rows : {1, 2, 3, 31, 32, 33, 257})
-    for (const index_t cols : {1, 7, 64, 129}) {
+  for (const index_t rows : dream_test::sizes({1, 2, 33}, {1, 2, 3, 31, 32, 33, 257}))
+    for (const index_t cols : dream_test::sizes({1, 7, 129}, {1, 7, 64, 129})) {
       if (cols == 1 && rows > 2) continue;  // one column: all cosines are 1 or -1 up to rounding
       const auto x = reference::random_matrix<double>(rows, cols, static_cast<std::uint64_t>(rows * 1000 + cols));
       for (const index_t k : {1, 5, 40})
@@ -102,12 +102,12 @@ TEST_CASE("Equal rows tie exactly and the smaller index comes first, among rows 
     for (index_t c = 0; c < 5; ++c) REQUIRE(found.indices(i)[c] == c);
 }
 
-TEST_CASE("Neighbours have the same bits for any block size and number of threads") {
+TEST_CASE("Neighbours have the same bits for any block size and number of threads", "[sizes]") {
   const auto x = reference::random_matrix<float>(523, 700, 11);
   Context<Cpu> one(1);
   const auto expected = nearest_neighbours<float>(one, x.view(), {.k = 9, .block = 480});
   for (const int threads : {1, 2, 3})
-    for (const index_t block : {1, 13, 64, 100, 600}) {
+    for (const index_t block : dream_test::sizes({13, 600}, {1, 13, 64, 100, 600})) {
       if (block == 1 && threads > 1) continue;
       Context<Cpu> context(threads);
       const auto found = nearest_neighbours<float>(context, x.view(), {.k = 9, .block = block});

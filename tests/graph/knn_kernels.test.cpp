@@ -64,7 +64,7 @@ Matrix<T, Cpu> rows_with_zeros(index_t rows, index_t cols, std::uint64_t seed) {
 
 }  // namespace
 
-TEST_CASE("Neighbours by kernels are the host's at all sizes, for one tile and for many that overlap") {
+TEST_CASE("Neighbours by kernels are the host's at all sizes, for one tile and for many that overlap", "[exhaustive]") {
   for (const index_t rows : {0, 1, 31, 33, 129})
     for (const index_t cols : {1, 7, 64}) {
       if (cols == 1 && rows > 1) continue;  // one column: all cosines are 1 or -1 up to rounding
@@ -209,7 +209,7 @@ TEST_CASE("Users with the same items tie exactly by kernels, also where one user
     for (index_t c = 0; c < 5; ++c) REQUIRE(index(u, c) == u % 10 + 10 * c);
 }
 
-TEST_CASE("Neighbours by kernels take memory for lists and a tile, and give all back but the graph") {
+TEST_CASE("Neighbours by kernels take memory for lists and a tile, and give all back but the graph", "[exhaustive]") {
   Context<Emulated> context;
   const index_t rows = 1500, k = 4, block = 8;
   const Matrix<float, Emulated> x = upload<float>(context, reference::random_matrix<float>(rows, 3, 1).view());

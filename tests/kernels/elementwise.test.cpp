@@ -107,7 +107,7 @@ void check_rows(MatrixShape s, Layout in, Layout out, int blocks) {
 TEST_CASE("A grid of any size visits every element once") {
   int turn = 0;
   for (const MatrixShape& s : matrix_shapes)
-    for (const int blocks : {1, 2, 3, 7, 40}) {
+    for (const int blocks : dream_test::sizes({1, 3}, {1, 2, 3, 7, 40})) {
       check_visits<4>(s, layouts[turn % 4], blocks, blocks);
       check_visits<1>(s, layouts[turn % 4], blocks + 2, blocks);
       ++turn;

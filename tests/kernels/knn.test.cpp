@@ -117,8 +117,8 @@ Graph<T> graph_by_kernels(MatrixView<const T> x, index_t k, bool binary, index_t
 
 TEMPLATE_TEST_CASE("Inverse norms of rows of every length, 0 of zero rows", "", float, double) {
   using T = TestType;
-  for (const index_t n : {0, 1, 31, 33, 129})
-    for (const index_t d : {1, 3, 32, 65, 257}) {
+  for (const index_t n : dream_test::sizes({1, 33, 129}, {0, 1, 31, 33, 129}))
+    for (const index_t d : dream_test::sizes({1, 32}, {1, 3, 32, 65, 257})) {
       const std::vector<T> x = small_rows<T>(n, d, 1);
       const std::vector<T> found = inverse_norms<T>({x.data(), n, d, d});
       CAPTURE(n, d);
@@ -162,7 +162,7 @@ TEMPLATE_TEST_CASE("The graph by kernels has the CPU's entries, with ties, zero 
   using T = TestType;
   Context<Cpu> context(1);
   for (const bool binary : {false, true})
-    for (const index_t n : {1, 31, 32, 33, 127, 128, 129, 257}) {
+    for (const index_t n : dream_test::sizes({1, 33, 129}, {1, 31, 32, 33, 127, 128, 129, 257})) {
       const index_t d = n == 33 ? 1 : 3, k = std::min<index_t>(n == 129 ? 40 : 10, n);
       CAPTURE(binary, n, k);
       const std::vector<T> x = small_rows<T>(n, d, static_cast<std::uint64_t>(n));

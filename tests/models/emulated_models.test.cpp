@@ -51,13 +51,15 @@ void compare_variants(const std::vector<Variant>& variants) {
 
 TEST_CASE(
     "Ten steps of DREAM on its kernels are those on the host, and the "
-    "host leaves the device's memory alone") {
+    "host leaves the device's memory alone",
+    "[sizes]") {
   compare_dream<double>("defaults", small_world(), ten_steps_tolerance, true, {});
 }
 
 TEST_CASE(
     "Ten steps of DREAM on its kernels are those on the host, for every "
-    "form of the modal line") {
+    "form of the modal line",
+    "[exhaustive]") {
   ONLY_WITHOUT_SANITIZERS();
   compare_variants({
       {"frozen features", [](DreamOptions& o) { o.train_features = false; }},
@@ -92,7 +94,8 @@ TEST_CASE(
 
 TEST_CASE(
     "Ten steps of DREAM on its kernels are those on the host, for every "
-    "form of the alignment") {
+    "form of the alignment",
+    "[exhaustive]") {
   ONLY_WITHOUT_SANITIZERS();
   compare_variants({
       {"pairs", [](DreamOptions& o) { o.alignment.intra = Intra::pairs; }},
@@ -106,7 +109,8 @@ TEST_CASE(
 
 TEST_CASE(
     "Ten steps of DREAM on its kernels are those on the host, for every "
-    "form of S3") {
+    "form of S3",
+    "[exhaustive]") {
   ONLY_WITHOUT_SANITIZERS();
   compare_variants({
       {"dot products", [](DreamOptions& o) { o.s3_form = SimilarityForm::dot; }},
@@ -123,7 +127,8 @@ TEST_CASE(
 
 TEST_CASE(
     "Ten steps of DREAM on its kernels are those on the host, with parts "
-    "of it switched off") {
+    "of it switched off",
+    "[exhaustive]") {
   ONLY_WITHOUT_SANITIZERS();
   compare_variants({
       {"no layers", [](DreamOptions& o) { o.n_ui_layers = 0; }},
@@ -137,7 +142,8 @@ TEST_CASE(
 
 TEST_CASE(
     "Ten steps of DREAM in single precision on its kernels stay near "
-    "those on the host") {
+    "those on the host",
+    "[exhaustive]") {
   ONLY_WITHOUT_SANITIZERS();
   // Adam turns the last bits of a gradient near zero into a step of full size:
   // lr = 0.01, ten times.

@@ -37,14 +37,15 @@ TEST_CASE("Ten steps of VBPR on its kernels are those on the host") {
   compare_both_ways<Vbpr>("VBPR", {.item_graph = ItemGraph::none}, VbprOptions{});
 }
 
-TEST_CASE("Ten steps of BM3 on its kernels, its dropout drawn there, are those on the host") {
+TEST_CASE("Ten steps of BM3 on its kernels, its dropout drawn there, are those on the host", "[exhaustive]") {
   Bm3Options options;
   options.n_ui_layers = 2;
   options.dropout = 0.5;
   compare_both_ways<Bm3>("BM3", {.item_graph = ItemGraph::none}, options);
 }
 
-TEST_CASE("Ten steps of FREEDOM on its kernels, its graph pruned for every epoch, are those on the host") {
+TEST_CASE("Ten steps of FREEDOM on its kernels, its graph pruned for every epoch, are those on the host",
+          "[exhaustive]") {
   FreedomOptions options;
   options.n_mm_layers = 2;
   compare_both_ways<Freedom>("FREEDOM", {.item_graph = ItemGraph::binary}, options);
@@ -52,7 +53,7 @@ TEST_CASE("Ten steps of FREEDOM on its kernels, its graph pruned for every epoch
   compare_both_ways<Freedom>("FREEDOM, plain", {.item_graph = ItemGraph::binary}, options);
 }
 
-TEST_CASE("Ten steps of MGCN on its kernels are those on the host") {
+TEST_CASE("Ten steps of MGCN on its kernels are those on the host", "[exhaustive]") {
   MgcnOptions options;
   options.n_mm_layers = 2;
   options.cl_weight = 0.1;

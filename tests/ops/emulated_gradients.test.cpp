@@ -73,7 +73,7 @@ TEST_CASE("The affine map, weighted sums, masks and columns by kernels have thei
   }
 }
 
-TEST_CASE("Sparse products, gathers and propagation by kernels have their gradients") {
+TEST_CASE("Sparse products, gathers and propagation by kernels have their gradients", "[exhaustive]") {
   Orders orders;
   for (const auto [rows, cols] : sizes) {
     INFO(rows << " rows, " << cols << " columns");
@@ -129,7 +129,7 @@ TEST_CASE("Ranking losses by kernels have their gradients") {
   }
 }
 
-TEST_CASE("Alignment and S3 by kernels have their gradients") {
+TEST_CASE("Alignment and S3 by kernels have their gradients", "[exhaustive]") {
   Orders orders;
   for (const auto [rows, cols] : sizes) {
     INFO(rows << " x " << cols);

@@ -78,7 +78,8 @@ TEST_CASE("A projection of features keeps the contract of an op in every storage
     }
 }
 
-TEST_CASE("A projection of features that are expanded in pieces is that of the values, on the host and by kernels") {
+TEST_CASE("A projection of features that are expanded in pieces is that of the values, on the host and by kernels",
+          "[exhaustive]") {
   Context<Cpu> context;
   Context<Emulated> emulated;
   // Pieces hold 2^22 values: three of them, the last one short.

@@ -103,7 +103,7 @@ TEST_CASE(
   CHECK(replayed.items == launched.items);
 }
 
-TEST_CASE("A run where kernels run resumes from its checkpoint to the same bits") {
+TEST_CASE("A run where kernels run resumes from its checkpoint to the same bits", "[exhaustive]") {
   const Dataset dataset = small_world();
   const TemporaryFolder folder;
   Context<Cpu> host(1);
@@ -208,7 +208,7 @@ TEST_CASE("A loss that is not finite in a replayed epoch's first step is named")
   REQUIRE_ERROR(trainer.run_epoch(), "training diverged: loss term 'bpr' became nan in epoch 2, step 1");
 }
 
-TEST_CASE("A graph that is drawn anew for an epoch may need more memory than the captured step had") {
+TEST_CASE("A graph that is drawn anew for an epoch may need more memory than the captured step had", "[exhaustive]") {
   // One item is in every user's list, so that its row is long enough for the balanced product in some draws alone.
   Dataset dataset = make_synthetic({.users = 300, .items = 60, .interactions = 2000, .modalities = {{"image", 8}}});
   dataset.train.user.clear();

@@ -70,7 +70,7 @@ void compare_runs(const std::string& name, ModelDataOptions data_options, Option
 
 }  // namespace
 
-TEST_CASE("Runs of DREAM whose steps are replayed are those on the host") {
+TEST_CASE("Runs of DREAM whose steps are replayed are those on the host", "[exhaustive]") {
   compare_runs<Dream>("DREAM", {}, DreamOptions{});
   DreamOptions frozen;
   frozen.train_features = false;
@@ -80,16 +80,17 @@ TEST_CASE("Runs of DREAM whose steps are replayed are those on the host") {
 TEST_CASE("Runs of VBPR whose steps are replayed are those on the host") {
   compare_runs<Vbpr>("VBPR", {.item_graph = ItemGraph::none}, VbprOptions{});
 }
-TEST_CASE("Runs of BM3 whose steps are replayed are those on the host") {
+TEST_CASE("Runs of BM3 whose steps are replayed are those on the host", "[exhaustive]") {
   Bm3Options options;
   options.n_ui_layers = 2;
   options.dropout = 0.5;
   compare_runs<Bm3>("BM3", {.item_graph = ItemGraph::none}, options);
 }
-TEST_CASE("Runs of FREEDOM whose steps are replayed are those on the host, its graph drawn for every epoch") {
+TEST_CASE("Runs of FREEDOM whose steps are replayed are those on the host, its graph drawn for every epoch",
+          "[exhaustive]") {
   compare_runs<Freedom>("FREEDOM", {.item_graph = ItemGraph::binary}, FreedomOptions{});
 }
-TEST_CASE("Runs of MGCN whose steps are replayed are those on the host") {
+TEST_CASE("Runs of MGCN whose steps are replayed are those on the host", "[exhaustive]") {
   MgcnOptions options;
   options.align = true;
   compare_runs<Mgcn>("MGCN", {}, options);

@@ -18,7 +18,7 @@
 
 namespace dream {
 
-namespace cpu {
+namespace DREAM_INSTRUCTION_SET::cpu {
 inline constexpr std::int64_t rows_per_sum = 512;  ///< rows in one piece of a sum
 }
 
@@ -32,6 +32,8 @@ double ordered_sum(Context<Cpu>& context, std::int64_t count, std::int64_t piece
   for (std::int64_t p = 0; p < pieces; ++p) sum += partial[p];
   return sum;
 }
+
+namespace DREAM_INSTRUCTION_SET {
 
 /// x[i] = exp(x[i]), with Eigen's vectorised exponential: NaN only for NaN, 0 or infinite where the result leaves the
 /// range. The last bit may depend on the place in the array, as the places at its ends are not computed in vectors.
@@ -47,6 +49,8 @@ void hyperbolic_tangent(T* x, std::int64_t count) {
   Eigen::Map<Eigen::Array<T, Eigen::Dynamic, 1>> a(x, count);
   a = a.tanh();
 }
+
+}  // namespace DREAM_INSTRUCTION_SET
 
 /// y = alpha x + beta y, elementwise.
 template <class T>
@@ -119,7 +123,7 @@ bool all_finite(Context<Cpu>&, MatrixView<const T> x) {
   return true;
 }
 
-namespace cpu {
+namespace DREAM_INSTRUCTION_SET::cpu {
 
 /// 1 / |row|, 0 for a zero row and for one with a value that is not finite; at most the largest number.
 template <class T>
@@ -135,7 +139,7 @@ inline T inverse_row_norm(const T* row, index_t cols) {
   return static_cast<T>(std::min(found, static_cast<double>(std::numeric_limits<T>::max())));
 }
 
-}  // namespace cpu
+}  // namespace DREAM_INSTRUCTION_SET::cpu
 
 /// inverse[i] = 1 / |row i of x|, 0 for a zero row and for one with a value that is not finite; at most the largest
 /// number, for rows too short for their inverse.

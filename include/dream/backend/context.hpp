@@ -12,13 +12,11 @@
 #include <vector>
 
 #include <dream/core/error.hpp>
+#include <dream/core/instruction_set.hpp>
 #include <dream/core/thread_pool.hpp>
 #include <dream/core/view.hpp>
 
 namespace dream {
-
-/// The host and its threads.
-struct Cpu {};
 
 /// A GPU of NVIDIA's. Context<Cuda> is defined in <dream/cuda/context.cuh>, which nvcc compiles.
 struct Cuda {

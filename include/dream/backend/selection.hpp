@@ -38,6 +38,7 @@ constexpr bool ranks_before(const Scored<T>& a, const Scored<T>& b) {
   return a.value > b.value || (a.value == b.value && a.index < b.index);
 }
 
+namespace DREAM_INSTRUCTION_SET {
 namespace cpu {
 
 inline constexpr index_t compared_lanes = 16;
@@ -241,6 +242,7 @@ class RowSelection {
   std::vector<index_t> bound_indices_;  ///< index of the k-th candidate where the bound is its value
 };
 
+}  // namespace DREAM_INSTRUCTION_SET
 }  // namespace dream
 
 #if defined(__CUDACC__)

@@ -23,7 +23,7 @@
 
 namespace dream {
 
-namespace cpu {
+namespace DREAM_INSTRUCTION_SET::cpu {
 
 /// out[0..cols) = scale * (base + sum_e values[e] * x.row(indices[e])) + beta * out. `base` may be null; null
 /// `values` count as ones.
@@ -94,7 +94,7 @@ inline void sum_placed_rows(CsrView<T> a, std::int64_t i, VectorView<const index
 /// Rows of a result that one task computes.
 inline constexpr std::int64_t rows_per_task = 64;
 
-}  // namespace cpu
+}  // namespace DREAM_INSTRUCTION_SET::cpu
 
 /// Y = alpha A X + beta Y, A sparse. Y is not read when beta is 0.
 template <class T>

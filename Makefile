@@ -1,6 +1,8 @@
 # A thin front on the CMake presets; `cmake --preset release` and so on work without it.
 # make test ARGS="-R npy" passes arguments to ctest; PRESET=debug, sanitize or ci builds and tests another way.
 ARGS ?=
+LABELS ?= unit|kernels|program
+TARGETS ?= dream_unit_tests dream_kernel_tests dream_program_tests
 
 .PHONY: build demo test test-all sanitize benchmarks lint format install-needs clean help
 
@@ -15,19 +17,16 @@ demo: install-needs  ## make a data set, train on it, and leave embeddings and r
 	@examples/demo.sh build/demo/bin/dream demo
 
 test: PRESET = test
-test: install-needs  ## build and run the tests: unit, kernels, program
+test: install-needs  ## build and run the tests of the labels unit, kernels and program
 	@$(configure)
-	@cmake --build --preset $(PRESET) --target dream_unit_tests dream_kernel_tests dream_program_tests
-	@ctest --preset $(PRESET) -L '^(unit|kernels|program)$$' $(ARGS)
+	@cmake --build --preset $(PRESET) --target $(TARGETS)
+	@ctest --preset $(PRESET) -L '^($(LABELS))$$' $(ARGS)
 
-test-all: PRESET = test
-test-all: install-needs  ## build and run all tests: also exhaustive, packaging and gpu
-	@$(configure)
-	@cmake --build --preset $(PRESET) --target all dream_emulated
-	@ctest --preset $(PRESET) $(ARGS)
+test-all:  ## build and run all tests: also exhaustive, packaging and gpu
+	@$(MAKE) --no-print-directory test TARGETS='all dream_emulated' LABELS='.*'
 
-sanitize:  ## the tests of the library and the kernels under AddressSanitizer and UndefinedBehaviorSanitizer
-	@$(MAKE) --no-print-directory test PRESET=sanitize
+sanitize:  ## the tests of the library and of its kernels under AddressSanitizer and UndefinedBehaviorSanitizer
+	@$(MAKE) --no-print-directory test PRESET=sanitize TARGETS='dream_unit_tests dream_kernel_tests' LABELS='unit|kernels'
 
 benchmarks: ## build the benchmarks into build/release/bin
 	@.ci/install benchmarks

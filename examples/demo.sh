@@ -15,14 +15,17 @@ rm -rf "$folder"
 mkdir -p "$folder"
 touch "$folder/.made-by-demo"
 
+# Smaller steps of more epochs rank a little better and take twice as long.
+quick=(--set train_batch_size=512 --set learning_rate=0.003)
+
 say() { printf '\n== %s\n' "$*"; }
 
 say "1/6  A data set with planted structure: $folder/data"
 "$program" synth --out "$folder/data" --users 2000 --items 2000 --interactions 16000 --groups 150
 say "2/6  LightGCN, which sees interactions only"
-"$program" train --data "$folder/data" --out "$folder/lightgcn" --model lightgcn
+"$program" train --data "$folder/data" --out "$folder/lightgcn" --model lightgcn "${quick[@]}"
 say "3/6  DREAM, which sees interactions and features"
-"$program" train --data "$folder/data" --out "$folder/dream" --model dream
+"$program" train --data "$folder/data" --out "$folder/dream" --model dream "${quick[@]}"
 say "4/6  The 20 best items for every user"
 "$program" recommend --data "$folder/data" --checkpoint "$folder/dream/best.safetensors" --k 20 --out "$folder/recommendations.tsv"
 say "5/6  Embeddings"

@@ -77,7 +77,7 @@ TEST_CASE("Runs of DREAM whose steps are replayed are those on the host", "[exha
   frozen.modality_weights = ModalityWeights::learned;
   compare_runs<Dream>("DREAM, frozen", {}, frozen);
 }
-TEST_CASE("Runs of VBPR whose steps are replayed are those on the host") {
+TEST_CASE("Runs of VBPR whose steps are replayed are those on the host", "[exhaustive]") {
   compare_runs<Vbpr>("VBPR", {.item_graph = ItemGraph::none}, VbprOptions{});
 }
 TEST_CASE("Runs of BM3 whose steps are replayed are those on the host", "[exhaustive]") {

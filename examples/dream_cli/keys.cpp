@@ -200,6 +200,23 @@ std::vector<Key> make_keys() {
                      words({std::pair{std::string("automatic"), dream::IdKind::automatic},
                             {"integers", dream::IdKind::integers},
                             {"strings", dream::IdKind::strings}})));
+  const auto column = [&k](const char* name, const char* help, auto field) {
+    k.push_back(text(name, "a name, or a number from 1", help, field, [](const std::string&) { return ""; }));
+  };
+  column("user_column", "the users' column: its name, or its number where there is no header; empty: by known names",
+         FIELD(read.columns.user));
+  column("item_column", "the items' column likewise", FIELD(read.columns.item));
+  column("rating_column", "the ratings' column likewise", FIELD(read.columns.rating));
+  column("time_column", "the times' column likewise", FIELD(read.columns.time));
+  k.push_back(text("field_separator", "TAB , ; | :: blank", "what separates the fields of a table; they may be quoted",
+                   FIELD(read.columns.separator), [](const std::string& given) -> std::string {
+                     try {
+                       dream::detail::separator_named(given);
+                       return "";
+                     } catch (const dream::error&) {
+                       return "one of TAB , ; | :: blank";
+                     }
+                   }));
   k.push_back(names("modalities", "the modalities to use; none named: all", FIELD(read.modalities)));
   return k;
 }

@@ -14,51 +14,13 @@
 #include <vector>
 
 #include <dream/core/error.hpp>
+#include <dream/data/columns.hpp>
 #include <dream/data/id_column.hpp>
 #include <dream/data/interactions.hpp>
 
 namespace dream {
 
 namespace detail {
-
-enum class Column { other, user, item, timestamp, label };
-
-/// What a column is, by its name; RecBole's `name:type` is understood.
-inline Column column_of(std::string_view name) {
-  name = name.substr(0, name.find(':'));
-  for (const std::string_view known : {"userID", "user_id", "user"})
-    if (name == known) return Column::user;
-  for (const std::string_view known : {"itemID", "item_id", "item"})
-    if (name == known) return Column::item;
-  if (name == "timestamp") return Column::timestamp;
-  return name == "x_label" ? Column::label : Column::other;
-}
-
-/// The columns of the header line at `line`, which moves behind it.
-template <bool Plain>
-std::vector<Column> parse_header(const TextFile& file, const char*& line) {
-  std::vector<Column> columns;
-  std::string names;
-  const char* last = line;
-  for (const char* p = line; p;) {
-    const std::string_view name = field_at<Plain>(p, file.end());
-    const Column column = column_of(name);
-    if (column != Column::other && std::count(columns.begin(), columns.end(), column))
-      file.bad(p, "found the column '", name, "' a second time");
-    columns.push_back(column);
-    names += concat(names.empty() ? "" : ", ", name);
-    last = name.data() + name.size();
-    p = next_field<Plain>(last, file.end());
-  }
-  for (const auto& [column, wanted] :
-       {std::pair{Column::user, "userID, user_id or user"}, std::pair{Column::item, "itemID, item_id or item"}})
-    if (!std::count(columns.begin(), columns.end(), column))
-      file.bad(line, "missing column: found the columns ", names, ", expected one named ", wanted);
-  const char* behind = next_line<Plain>(last, file.end());
-  if (!behind) file.bad(last, "found a stray carriage return or separator, expected the end of the line");
-  line = behind;
-  return columns;
-}
 
 /// A whole number in the order of real ones.
 inline std::int64_t ordered_number(double value) {
@@ -131,6 +93,7 @@ void parse_table(const TextFile& file, const char* p, const std::vector<Column>&
           else
             file.bad(p, "found the x_label '", field_at<Plain>(p, end), "', expected 0 (train), 1 (valid) or 2 (test)");
           break;
+        case Column::rating:
         case Column::other:
           while (!field_ends<Plain>(p, end)) ++p;
       }
@@ -147,7 +110,14 @@ void parse_table(const TextFile& file, const char* p, const std::vector<Column>&
 
 /// Reads lines `user item item ...` and labels them.
 inline void parse_lists(const TextFile& file, std::uint8_t label, IdColumn& users, IdColumn& items, Interactions& out) {
-  for (const char* p = file.start(); p < file.end();) {
+  const char* p = first_line<true>(file);
+  if (p < file.end()) {
+    const char* const remedy = "(lists have no header: delete the line)";
+    if (is_header<true>(file, p, {}))
+      file.bad(p, "found the header '", field_at<true>(p, file.end()), " ...' ", remedy);
+    refuse_unlike_first_line<true>(file, p, 0, 1, remedy);
+  }
+  while (p < file.end()) {
     if (const char* behind = next_line<true>(p, file.end())) {
       p = behind;
       continue;
@@ -184,7 +154,7 @@ std::string place_in_table(const TextFile& file, const char* p, std::int64_t i) 
 
 /// Where interaction number `i` of a list file stands; i is lowered by the file's interactions if it is not there.
 inline std::optional<std::string> place_in_lists(const TextFile& file, std::int64_t& i) {
-  for (const char* p = file.start(); p < file.end();) {
+  for (const char* p = first_line<true>(file); p < file.end();) {
     if (const char* behind = next_line<true>(p, file.end())) {
       p = behind;
       continue;

@@ -13,7 +13,9 @@
 
 #include <dream/core/error.hpp>
 #include <dream/core/file.hpp>
+#include <dream/data/columns.hpp>
 #include <dream/data/dataset.hpp>
+#include <dream/data/delimited_text.hpp>
 #include <dream/data/ids.hpp>
 #include <dream/data/interaction_file.hpp>
 #include <dream/data/interactions.hpp>
@@ -31,6 +33,7 @@ struct ReadOptions {
   int k_core = 0;                               ///< users and items with fewer interactions are removed, repeatedly
   bool merge_duplicates = false;                ///< keep the first of equal pairs; otherwise they are an error
   IdKind ids = IdKind::automatic;               ///< automatic: integers if the first id is one
+  ColumnOptions columns;                        ///< of a table: which is what, and what separates them
   std::vector<std::string> modalities;          ///< the ones to read, by name; none named: all
 };
 
@@ -133,6 +136,44 @@ inline std::filesystem::path find_table(const std::filesystem::path& folder) {
   return found[0];
 }
 
+/// Whether a table's fields are separated by TABs. Rewrites the text so where the options name a separator, or where a
+/// plain file has quoted fields.
+inline bool split_at_tabs(TextFile& file, bool plain, const std::string& named) {
+  std::string separator = separator_named(named);
+  if (plain && separator.empty() && has_quoted_fields(file)) {
+    const char* const line = first_line<true>(file);
+    separator = separator_of_line({line, std::find(line, static_cast<const char*>(file.end()), '\n')});
+  }
+  if (!separator.empty()) file.rewritten = with_tabs(file, separator);
+  return !plain || !separator.empty();
+}
+
+/// Reads a table and returns where its rows begin. Blanks: fields end at blanks and commas too. A `plain` file may lack
+/// the header.
+template <bool Blanks>
+const char* read_table(const TextFile& file, bool plain, const ColumnOptions& options, IdColumn& users, IdColumn& items,
+                       Interactions& raw) {
+  const char* rows = first_line<Blanks>(file);
+  DREAM_EXPECT(rows < file.end(), file.path, ": holds no interactions");
+  std::vector<Column> columns;
+  const bool by_number = columns_by_number(options);
+  DREAM_EXPECT(plain || !by_number, file.path, ": has a header, expected columns by name, not by number");
+  if (!by_number && (!plain || is_header<Blanks>(file, rows, options))) {
+    columns = parse_header<Blanks>(file, rows, options);
+  } else {
+    columns = columns_without_header(file, rows, fields_of<Blanks>(file, rows).size(), options);
+    const auto number_of = [&](Column c) {
+      return static_cast<std::size_t>(std::find(columns.begin(), columns.end(), c) - columns.begin());
+    };
+    if (!by_number)
+      refuse_unlike_first_line<Blanks>(file, rows, number_of(Column::user), number_of(Column::item),
+                                       "(user_column and item_column name its columns; if it is an interaction, "
+                                       "user_column = 1 says that there is no header)");
+  }
+  parse_table<Blanks>(file, rows, columns, users, items, raw);
+  return rows;
+}
+
 }  // namespace detail
 
 /// Reads a folder or a file into memory. Every malformed input is a dream::error that names file and place; what is
@@ -187,35 +228,17 @@ inline Dataset read_dataset(const std::string& path, const ReadOptions& options 
       return path;
     };
   } else {
-    const detail::TextFile& file = files.emplace_back(table.string());
-    const char* rows = plain ? detail::first_line<true>(file) : detail::first_line<false>(file);
-    DREAM_EXPECT(rows < file.end(), file.path, ": holds no interactions");
-    std::vector<detail::Column> columns;
-    if (!plain) {
-      columns = detail::parse_header<false>(file, rows);
-      detail::parse_table<false>(file, rows, columns, users, items, raw);
+    detail::TextFile& file = files.emplace_back(table.string());
+    const bool split_at_tabs = detail::split_at_tabs(file, plain, options.columns.separator);
+    const char* rows = nullptr;
+    if (split_at_tabs) {
+      rows = detail::read_table<false>(file, plain, options.columns, users, items, raw);
     } else {
-      std::size_t fields = 0;
-      bool header = false;
-      for (const char* p = rows; p; ++fields) {
-        const std::string_view field = detail::field_at<true>(p, file.end());
-        const detail::Column column = detail::column_of(field);
-        header = header || column == detail::Column::user || column == detail::Column::item;
-        p = detail::next_field<true>(field.data() + field.size(), file.end());
-      }
-      if (header) {
-        columns = detail::parse_header<true>(file, rows);
-      } else {
-        if (fields < 2 || fields > 3)
-          file.bad(rows, "found ", fields, fields == 1 ? " column" : " columns",
-                   ", expected user, item and perhaps timestamp, or a header line that names the columns");
-        columns = {detail::Column::user, detail::Column::item};
-        if (fields == 3) columns.push_back(detail::Column::timestamp);
-      }
-      detail::parse_table<true>(file, rows, columns, users, items, raw);
+      rows = detail::read_table<true>(file, plain, options.columns, users, items, raw);
     }
-    place = [&files, rows, plain](std::int64_t i) {
-      return plain ? detail::place_in_table<true>(files[0], rows, i) : detail::place_in_table<false>(files[0], rows, i);
+    place = [&files, rows, split_at_tabs](std::int64_t i) {
+      return split_at_tabs ? detail::place_in_table<false>(files[0], rows, i)
+                           : detail::place_in_table<true>(files[0], rows, i);
     };
   }
 

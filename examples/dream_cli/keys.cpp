@@ -217,6 +217,14 @@ std::vector<Key> make_keys() {
                        return "one of TAB , ; | :: blank";
                      }
                    }));
+  k.push_back({"min_rating", "a number, or null", "interactions with a lower rating are dropped",
+               [](const Settings& s) { return s.read.min_rating ? json(*s.read.min_rating) : json(); },
+               [](Settings& s, const json& v) -> std::string {
+                 if (!v.is_number() && !v.is_null()) return "a number, or null";
+                 s.read.min_rating.reset();
+                 if (v.is_number()) s.read.min_rating = v.get<double>();
+                 return "";
+               }});
   k.push_back(names("modalities", "the modalities to use; none named: all", FIELD(read.modalities)));
   return k;
 }

@@ -48,10 +48,18 @@ inline Column column_of(std::string_view name) {
         "businessid", "product", "productid", "bookid",  "isbn",      "newsid",     "videoid",
         "songid",     "trackid", "recipeid",  "gameid",  "animeid",   "artistid"})
     if (plain == known) return Column::item;
-  for (const std::string_view known : {"rating", "ratings", "overall", "stars", "score"})
+  for (const std::string_view known : {"rating", "overall", "stars"})
     if (plain == known) return Column::rating;
   if (plain == "timestamp") return Column::timestamp;
   return plain == "xlabel" ? Column::label : Column::other;
+}
+
+/// Whether a name is one of the first choice: beside it others for the same column are not looked at.
+inline bool is_first_choice(std::string_view name) {
+  const std::string plain = plain_name(name.substr(0, name.find(':')));
+  for (const std::string_view known : {"user", "userid", "item", "itemid", "rating"})
+    if (plain == known) return true;
+  return false;
 }
 
 /// The four columns that options may name, with their keys.
@@ -112,6 +120,9 @@ std::vector<Column> parse_header(const TextFile& file, const char*& line, const 
   for (const std::string_view field : fields) {
     const std::string_view name = field.substr(0, field.find(':'));
     Column column = column_of(field);
+    if (!is_first_choice(field))
+      for (const std::string_view other : fields)
+        if (is_first_choice(other) && column_of(other) == column) column = Column::other;
     for (const NamedColumn& named : all)  // what is named by the options is not looked for by known names
       if (named.column == column && !named.name->empty()) column = Column::other;
     for (const NamedColumn& named : all)

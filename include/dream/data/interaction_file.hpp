@@ -3,11 +3,9 @@
 #pragma once
 
 #include <algorithm>
-#include <bit>
 #include <charconv>
 #include <cmath>
 #include <cstdint>
-#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,51 +15,53 @@
 #include <dream/data/columns.hpp>
 #include <dream/data/id_column.hpp>
 #include <dream/data/interactions.hpp>
+#include <dream/data/times.hpp>
 
 namespace dream {
 
 namespace detail {
 
-/// A whole number in the order of real ones.
-inline std::int64_t ordered_number(double value) {
-  const std::int64_t bits = std::bit_cast<std::int64_t>(value + 0.0);  // -0 becomes 0
-  return bits ^ ((bits >> 63) & std::numeric_limits<std::int64_t>::max());
-}
-
-/// Reads a time into `times`, and whether any had a fraction: from then on all are kept as ordered_number.
+/// Reads a time into `times`.
 template <bool Plain>
-const char* parse_timestamp(const TextFile& file, const char* p, std::vector<std::int64_t>& times, bool& fractions) {
+const char* parse_timestamp(const TextFile& file, const char* p, TimeColumn& times) {
   std::int64_t time = 0;
   const auto [last, code] = std::from_chars(p, file.end(), time);
-  if (code == std::errc{} && field_ends<Plain>(last, file.end())) {
-    times.push_back(fractions ? ordered_number(static_cast<double>(time)) : time);
-    return last;
+  const std::string_view text = field_at<Plain>(p, file.end());
+  if (code == std::errc{} && last == text.data() + text.size() && !times.dates()) {
+    times.add(time);
+  } else if (!times.add(text)) {
+    file.bad(p, "found the timestamp '", text, "', expected a number or a date, 2023-01-31 or 2023-01-31T12:34:56Z, ",
+             "like all others");
   }
+  return text.data() + text.size();
+}
+
+/// Reads a rating.
+template <bool Plain>
+const char* parse_rating(const TextFile& file, const char* p, std::vector<double>& ratings) {
   const std::string_view text = field_at<Plain>(p, file.end());
   double value = 0;
-  const auto [end, real] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (real != std::errc{} || end != text.data() + text.size() || !(std::abs(value) < 9e18))
-    file.bad(p, "found the timestamp '", text, "', expected a number");
-  if (!fractions && value != std::trunc(value)) {
-    for (std::int64_t& earlier : times) earlier = ordered_number(static_cast<double>(earlier));
-    fractions = true;
-  }
-  times.push_back(fractions ? ordered_number(value) : static_cast<std::int64_t>(value));
+  const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (code != std::errc{} || end != text.data() + text.size() || !std::isfinite(value))
+    file.bad(p, "found the rating '", text, "', expected a number");
+  ratings.push_back(value);
   return end;
 }
 
-/// Reads the lines from p on, one interaction each, into `out`.
+/// Reads the lines from p on, one interaction each, into `out`; ratings only where they are wanted.
+/// Returns whether the times look like ratings.
 template <bool Plain>
-void parse_table(const TextFile& file, const char* p, const std::vector<Column>& columns, IdColumn& users,
-                 IdColumn& items, Interactions& out) {
+bool parse_table(const TextFile& file, const char* p, const std::vector<Column>& columns, IdColumn& users,
+                 IdColumn& items, bool ratings, Interactions& out) {
   const char* const end = file.end();
   const std::size_t lines = static_cast<std::size_t>(std::count(p, end, '\n')) + 1;
   const auto has = [&](Column column) { return std::count(columns.begin(), columns.end(), column) > 0; };
   out.user.reserve(lines);
   out.item.reserve(lines);
-  if (has(Column::timestamp)) out.timestamp.reserve(lines);
+  TimeColumn times;
+  if (has(Column::timestamp)) times.reserve(lines);
+  if (ratings) out.rating.reserve(lines);
   if (has(Column::label)) out.label.reserve(lines);
-  bool fractions = false;
   while (p < end) {
     if (const char* behind = next_line<Plain>(p, end)) {
       p = behind;
@@ -85,7 +85,7 @@ void parse_table(const TextFile& file, const char* p, const std::vector<Column>&
           out.item.push_back(row);
           break;
         case Column::timestamp:
-          p = parse_timestamp<Plain>(file, p, out.timestamp, fractions);
+          p = parse_timestamp<Plain>(file, p, times);
           break;
         case Column::label:
           if (!field_ends<Plain>(p, end) && *p >= '0' && *p <= '2' && field_ends<Plain>(p + 1, end))
@@ -94,6 +94,11 @@ void parse_table(const TextFile& file, const char* p, const std::vector<Column>&
             file.bad(p, "found the x_label '", field_at<Plain>(p, end), "', expected 0 (train), 1 (valid) or 2 (test)");
           break;
         case Column::rating:
+          if (ratings) {
+            p = parse_rating<Plain>(file, p, out.rating);
+            break;
+          }
+          [[fallthrough]];
         case Column::other:
           while (!field_ends<Plain>(p, end)) ++p;
       }
@@ -106,6 +111,8 @@ void parse_table(const TextFile& file, const char* p, const std::vector<Column>&
     p = behind;
   }
   DREAM_EXPECT(!out.user.empty(), file.path, ": holds no interactions");
+  out.timestamp = times.in_order();
+  return times.look_like_ratings();
 }
 
 /// Reads lines `user item item ...` and labels them.

@@ -34,6 +34,7 @@ struct ReadOptions {
   bool merge_duplicates = false;                ///< keep the first of equal pairs; otherwise they are an error
   IdKind ids = IdKind::automatic;               ///< automatic: integers if the first id is one
   ColumnOptions columns;                        ///< of a table: which is what, and what separates them
+  std::optional<double> min_rating;             ///< interactions with a lower rating are dropped
   std::vector<std::string> modalities;          ///< the ones to read, by name; none named: all
 };
 
@@ -151,8 +152,9 @@ inline bool split_at_tabs(TextFile& file, bool plain, const std::string& named) 
 /// Reads a table and returns where its rows begin. Blanks: fields end at blanks and commas too. A `plain` file may lack
 /// the header.
 template <bool Blanks>
-const char* read_table(const TextFile& file, bool plain, const ColumnOptions& options, IdColumn& users, IdColumn& items,
-                       Interactions& raw) {
+const char* read_table(const TextFile& file, bool plain, const ReadOptions& read, IdColumn& users, IdColumn& items,
+                       Interactions& raw, std::vector<std::string>& notes) {
+  const ColumnOptions& options = read.columns;
   const char* rows = first_line<Blanks>(file);
   DREAM_EXPECT(rows < file.end(), file.path, ": holds no interactions");
   std::vector<Column> columns;
@@ -170,7 +172,18 @@ const char* read_table(const TextFile& file, bool plain, const ColumnOptions& op
                                        "(user_column and item_column name its columns; if it is an interaction, "
                                        "user_column = 1 says that there is no header)");
   }
-  parse_table<Blanks>(file, rows, columns, users, items, raw);
+  const bool rated = std::count(columns.begin(), columns.end(), Column::rating) > 0;
+  const bool by_place = !by_number && columns.size() == 3 && rows == first_line<Blanks>(file);
+  if (read.min_rating && !rated)
+    fail(file.path, ": has no rating column, which min_rating needs (rating_column names it)");
+  if (rated && !read.min_rating) notes.push_back("There is a rating column, which is not used (min_rating does).");
+  const bool like_ratings = parse_table<Blanks>(file, rows, columns, users, items, rated && read.min_rating, raw);
+  if (by_place && like_ratings) {
+    const char* const remedy = " (rating_column = 3 or time_column = 3 says which)";
+    if (read.split == SplitRule::time)
+      file.bad(rows, "the third column looks like ratings, expected timestamps for a split by time", remedy);
+    notes.push_back(concat("The third column was read as timestamps but looks like ratings", remedy, "."));
+  }
   return rows;
 }
 
@@ -232,9 +245,9 @@ inline Dataset read_dataset(const std::string& path, const ReadOptions& options 
     const bool split_at_tabs = detail::split_at_tabs(file, plain, options.columns.separator);
     const char* rows = nullptr;
     if (split_at_tabs) {
-      rows = detail::read_table<false>(file, plain, options.columns, users, items, raw);
+      rows = detail::read_table<false>(file, plain, options, users, items, raw, data.notes);
     } else {
-      rows = detail::read_table<true>(file, plain, options.columns, users, items, raw);
+      rows = detail::read_table<true>(file, plain, options, users, items, raw, data.notes);
     }
     place = [&files, rows, split_at_tabs](std::int64_t i) {
       return split_at_tabs ? detail::place_in_table<false>(files[0], rows, i)
@@ -276,6 +289,16 @@ inline Dataset read_dataset(const std::string& path, const ReadOptions& options 
     const std::int64_t before = raw.size();
     raw.filter(keep);
     data.notes.push_back(concat(before - raw.size(), " repeated interactions were removed."));
+  }
+  if (options.min_rating) {
+    keep.assign(raw.user.size(), 1);
+    for (std::size_t i = 0; i < raw.rating.size(); ++i) keep[i] = raw.rating[i] >= *options.min_rating;
+    const std::int64_t before = raw.size();
+    DREAM_EXPECT(!lists, path, ": lists hold no ratings, which min_rating needs");
+    raw.filter(keep);
+    data.notes.push_back(concat(before - raw.size(), " of ", before, " interactions have a rating below ",
+                                *options.min_rating, " and were dropped."));
+    DREAM_EXPECT(raw.size() > 0, source, ": no interaction has a rating of at least ", *options.min_rating);
   }
   if (options.k_core > 0) detail::apply_k_core(raw, path, data, options.k_core);
   detail::apply_split(raw, options, valid_is_missing, source, data);

@@ -181,12 +181,20 @@ std::vector<Key> make_keys() {
   k.push_back(flag("mask_valid_in_test", "leave a user's valid items out of the test ranking too",
                    FIELD(fit.mask_valid_in_test)));
   // Data.
-  k.push_back(choice(
-      "split", "where train, valid and test come from: the files (random where they hold none), at random, or by time",
-      FIELD(read.split),
-      words({std::pair{std::string("given"), dream::SplitRule::given},
-             {"random", dream::SplitRule::random},
-             {"time", dream::SplitRule::time}})));
+  k.push_back(
+      choice("split",
+             "where train, valid and test come from: the files (random where they hold none), at random, by time, "
+             "the last two of each user, or by date",
+             FIELD(read.split),
+             words({std::pair{std::string("given"), dream::SplitRule::given},
+                    {"random", dream::SplitRule::random},
+                    {"time", dream::SplitRule::time},
+                    {"last", dream::SplitRule::last},
+                    {"date", dream::SplitRule::date}})));
+  const auto any_text = [](const std::string&) { return std::string(); };
+  k.push_back(text("valid_from", "a time", "of a split by date: valid begins here; empty: no valid",
+                   FIELD(read.valid_from), any_text));
+  k.push_back(text("test_from", "a time", "of a split by date: test begins here", FIELD(read.test_from), any_text));
   k.push_back(numbers<double>("split_ratio", "shares of train, valid and test where they are made",
                               "three numbers >= 0, the first > 0", FIELD(read.ratios),
                               [](const auto& v) { return v.size() == 3 && v[0] > 0 && v[1] >= 0 && v[2] >= 0; }));
@@ -200,8 +208,8 @@ std::vector<Key> make_keys() {
                      words({std::pair{std::string("automatic"), dream::IdKind::automatic},
                             {"integers", dream::IdKind::integers},
                             {"strings", dream::IdKind::strings}})));
-  const auto column = [&k](const char* name, const char* help, auto field) {
-    k.push_back(text(name, "a name, or a number from 1", help, field, [](const std::string&) { return ""; }));
+  const auto column = [&](const char* name, const char* help, auto field) {
+    k.push_back(text(name, "a name, or a number from 1", help, field, any_text));
   };
   column("user_column", "the users' column: its name, or its number where there is no header; empty: by known names",
          FIELD(read.columns.user));

@@ -67,6 +67,36 @@ TEST_CASE("a split by time sees nanoseconds and dates; numbers and dates in one 
   REQUIRE_ERROR(read_dataset(folder.write("p.csv", "0,0,2023\n0,1,2023-01-31\n")), "p.csv:2: found the timestamp");
 }
 
+TEST_CASE("a split by date cuts exactly, with dates, decimals and whole numbers") {
+  TemporaryFolder folder;
+  ReadOptions options;
+  options.split = dream::SplitRule::date;
+  const auto check = [&](const std::string& times, const std::string& valid_from, const std::string& test_from) {
+    std::string text = "user,item,timestamp\n";
+    int item = 0;
+    for (std::size_t at = 0; at < times.size();) {
+      const std::size_t end = std::min(times.find(' ', at), times.size());
+      text += dream::concat("0,", item++, ',', times.substr(at, end - at), '\n');
+      at = end + 1;
+    }
+    options.valid_from = valid_from;
+    options.test_from = test_from;
+    const dream::Dataset data = read_dataset(folder.write("p.csv", text), options);
+    return std::tuple{data.train.item, data.valid.item, data.test.item};
+  };
+  const auto cut = std::tuple{Rows{2}, Rows{0}, Rows{1}};
+  REQUIRE(check("20 30 10", "11", "21.5") == cut);
+  REQUIRE(check("1700000000.000000002 1700000000.000000003 1700000000.000000001", "1700000000.000000002",
+                "1700000000.0000000025") == cut);
+  REQUIRE(check("2023-02-01 2023-03-01 2023-01-01", "2023-02-01", "2023-02-01T00:00:01") == cut);
+  REQUIRE(check("20 30 10", "", "30") == std::tuple{Rows{0, 2}, Rows{}, Rows{1}});
+  REQUIRE(check("20 30 10", "20", "99") == std::tuple{Rows{2}, Rows{0, 1}, Rows{}});
+  REQUIRE_ERROR(check("20 30 10", "2023-01-01", "30"), "found valid_from = '2023-01-01', expected a number");
+  REQUIRE_ERROR(check("2023-02-01", "", "30"), "found test_from = '30', expected a date");
+  REQUIRE_ERROR(check("20 30 10", "", ""), "found test_from = '', expected a number");
+  REQUIRE_ERROR(check("20 30 10", "30", "20"), "found valid_from = 30 behind test_from = 20");
+}
+
 TEST_CASE("ratings are told from times, and low ones are dropped on request") {
   TemporaryFolder folder;
   const auto noted = [](const dream::Dataset& data, const char* text) {

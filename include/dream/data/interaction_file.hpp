@@ -49,10 +49,9 @@ const char* parse_rating(const TextFile& file, const char* p, std::vector<double
 }
 
 /// Reads the lines from p on, one interaction each, into `out`; ratings only where they are wanted.
-/// Returns whether the times look like ratings.
 template <bool Plain>
-bool parse_table(const TextFile& file, const char* p, const std::vector<Column>& columns, IdColumn& users,
-                 IdColumn& items, bool ratings, Interactions& out) {
+TimeColumn parse_table(const TextFile& file, const char* p, const std::vector<Column>& columns, IdColumn& users,
+                       IdColumn& items, bool ratings, Interactions& out) {
   const char* const end = file.end();
   const std::size_t lines = static_cast<std::size_t>(std::count(p, end, '\n')) + 1;
   const auto has = [&](Column column) { return std::count(columns.begin(), columns.end(), column) > 0; };
@@ -112,7 +111,7 @@ bool parse_table(const TextFile& file, const char* p, const std::vector<Column>&
   }
   DREAM_EXPECT(!out.user.empty(), file.path, ": holds no interactions");
   out.timestamp = times.in_order();
-  return times.look_like_ratings();
+  return times;
 }
 
 /// Reads lines `user item item ...` and labels them.

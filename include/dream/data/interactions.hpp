@@ -22,6 +22,8 @@ struct Interactions {
   std::vector<std::int64_t> timestamp;
   std::vector<double> rating;
   std::vector<std::uint8_t> label;
+  std::int64_t valid_from = 0;  ///< of a split by date, as the timestamps are
+  std::int64_t test_from = 0;
 
   std::int64_t size() const { return static_cast<std::int64_t>(user.size()); }
 

@@ -30,6 +30,8 @@ struct ReadOptions {
   SplitRule split = SplitRule::given;           ///< `given` falls back to `random` where the files hold no split
   std::array<double, 3> ratios{0.8, 0.1, 0.1};  ///< of train, valid and test
   std::uint64_t seed = 999;                     ///< of the random split
+  std::string valid_from;                       ///< of a split by date: a time as the file has them; empty: no valid
+  std::string test_from;                        ///< likewise
   int k_core = 0;                               ///< users and items with fewer interactions are removed, repeatedly
   bool merge_duplicates = false;                ///< keep the first of equal pairs; otherwise they are an error
   IdKind ids = IdKind::automatic;               ///< automatic: integers if the first id is one
@@ -99,9 +101,12 @@ inline void apply_split(Interactions& raw, const ReadOptions& options, bool vali
     data.notes.push_back("There is no valid.txt, so valid interactions were drawn at random from train.txt.");
   } else if (rule == SplitRule::random) {
     raw.label = split_random(raw.user, raw.users.count, options.ratios, options.seed);
-  } else if (rule == SplitRule::time) {
-    DREAM_EXPECT(!raw.timestamp.empty(), source, ": has no timestamp column, which a split by time needs");
-    raw.label = split_by_time(raw.user, raw.users.count, raw.timestamp, options.ratios);
+  } else if (rule != SplitRule::given) {
+    DREAM_EXPECT(!raw.timestamp.empty(), source, ": has no timestamp column, which a split by time needs",
+                 " (time_column names it)");
+    raw.label = rule == SplitRule::time   ? split_by_time(raw.user, raw.users.count, raw.timestamp, options.ratios)
+                : rule == SplitRule::last ? split_last(raw.user, raw.users.count, raw.timestamp)
+                                          : split_by_date(raw.timestamp, raw.valid_from, raw.test_from);
   }
   std::array<std::size_t, 3> counts{};
   for (const std::uint8_t label : raw.label) ++counts[label];
@@ -177,12 +182,25 @@ const char* read_table(const TextFile& file, bool plain, const ReadOptions& read
   if (read.min_rating && !rated)
     fail(file.path, ": has no rating column, which min_rating needs (rating_column names it)");
   if (rated && !read.min_rating) notes.push_back("There is a rating column, which is not used (min_rating does).");
-  const bool like_ratings = parse_table<Blanks>(file, rows, columns, users, items, rated && read.min_rating, raw);
-  if (by_place && like_ratings) {
+  const TimeColumn times = parse_table<Blanks>(file, rows, columns, users, items, rated && read.min_rating, raw);
+  if (by_place && times.look_like_ratings()) {
     const char* const remedy = " (rating_column = 3 or time_column = 3 says which)";
-    if (read.split == SplitRule::time)
+    if (read.split != SplitRule::given && read.split != SplitRule::random)
       file.bad(rows, "the third column looks like ratings, expected timestamps for a split by time", remedy);
     notes.push_back(concat("The third column was read as timestamps but looks like ratings", remedy, "."));
+  }
+  if (read.split == SplitRule::date && !raw.timestamp.empty()) {
+    const auto cut = [&](const char* key, const std::string& text) {
+      const auto from = times.first_from(text, raw.timestamp);
+      if (!from)
+        fail(file.path, ": found ", key, " = '", text, "', expected ", times.dates() ? "a date" : "a number",
+             " like the timestamps of the file");
+      return *from;
+    };
+    raw.test_from = cut("test_from", read.test_from);
+    raw.valid_from = read.valid_from.empty() ? raw.test_from : cut("valid_from", read.valid_from);
+    DREAM_EXPECT(raw.valid_from <= raw.test_from, file.path, ": found valid_from = ", read.valid_from,
+                 " behind test_from = ", read.test_from);
   }
   return rows;
 }

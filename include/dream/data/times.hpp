@@ -157,6 +157,17 @@ class TimeColumn {
     return *highest <= 10 || 10 * different.size() <= whole_.size();
   }
 
+  /// Of the numbers in_order() gave, the smallest one of a time from `text` on, and above all where there is none.
+  /// Nothing where the text is no time of the column's kind.
+  std::optional<std::int64_t> first_from(std::string_view text, const std::vector<std::int64_t>& in_order) const {
+    const auto cut = dates_ ? parse_date(text) : parse_decimal(text);
+    if (!cut) return std::nullopt;
+    std::int64_t first = std::numeric_limits<std::int64_t>::max();
+    for (std::size_t i = 0; i < whole_.size(); ++i)
+      if (ExactTime{whole_[i], fraction_.empty() ? "" : fraction_[i]} >= *cut) first = std::min(first, in_order[i]);
+    return first;
+  }
+
   /// Whole numbers of the same order: the times themselves; where any has a fraction, their doubles as ordered_number,
   /// and where doubles cannot tell some apart, their ranks.
   std::vector<std::int64_t> in_order() const {

@@ -405,6 +405,21 @@ TEST_CASE("every malformed table is an error that names file, line, what was fou
   REQUIRE_ERROR(read_dataset(folder.path(), options), "a.inter: has no timestamp column, which a split by time needs");
 }
 
+TEST_CASE("files that look like features and are not read are named in a note") {
+  TemporaryFolder folder;
+  folder.write("a.inter", usual);
+  write_features(folder, "image", 4, {1, 2, 3, 4});
+  folder.write("best.npz", "");
+  REQUIRE(!noted(read_dataset(folder.path()), "Not read"));
+  for (const char* name : {"text_feat.npz", "audio_features.npy", "Video_Feat.pt", "raw.npy"}) folder.write(name, "");
+  folder.write("deep/text_feat.npy", "");
+  const Dataset data = read_dataset(folder.path());
+  for (const char* name : {"text_feat.npz", "audio_features.npy", "Video_Feat.pt", "raw.npy", "deep/text_feat.npy"})
+    REQUIRE(noted(data, name));
+  REQUIRE(!noted(data, "image_feat.npy"));
+  REQUIRE(data.modalities.size() == 1);
+}
+
 TEST_CASE("features that do not fit the interactions or each other are errors") {
   TemporaryFolder folder;
   folder.write("a.inter", usual);

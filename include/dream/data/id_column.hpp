@@ -15,6 +15,7 @@
 #include <dream/core/error.hpp>
 #include <dream/core/file.hpp>
 #include <dream/data/ids.hpp>
+#include <dream/data/text_encoding.hpp>
 
 namespace dream {
 
@@ -27,14 +28,18 @@ namespace detail {
 struct TextFile {
   std::string path;
   MappedFile file;
+  std::vector<char> rewritten;  ///< where it is not empty, the text instead of the file's, with the same lines
 
   explicit TextFile(std::string name) : path(std::move(name)), file(path) {
     DREAM_EXPECT(file.size() > 0, path, ": is empty, expected interactions");
+    refuse_binary(path, file.text());
   }
-  const char* begin() const { return file.data(); }
-  const char* end() const { return file.data() + file.size(); }
+  const char* begin() const { return rewritten.empty() ? file.data() : rewritten.data(); }
+  const char* end() const { return begin() + (rewritten.empty() ? file.size() : rewritten.size()); }
   /// Behind a byte order mark, if there is one.
-  const char* start() const { return file.text().substr(0, 3) == "\xEF\xBB\xBF" ? begin() + 3 : begin(); }
+  const char* start() const {
+    return rewritten.empty() && file.text().substr(0, 3) == "\xEF\xBB\xBF" ? begin() + 3 : begin();
+  }
 
   bool holds(const char* at) const { return begin() <= at && at < end(); }
 
@@ -79,12 +84,16 @@ const char* next_line(const char* p, const char* end) {
   return *p == '\n' ? p + 1 : nullptr;
 }
 
-/// The first line of a file that is not empty; in plain files behind its leading blanks.
+/// The first line of a file that is not empty and no comment (`#` and a blank); in plain files behind its leading
+/// blanks.
 template <bool Plain>
 const char* first_line(const TextFile& file) {
   const char* p = file.start();
   while (p < file.end()) {
     const char* behind = next_line<Plain>(p, file.end());
+    if (!behind && *p == '#' &&
+        (p + 1 == file.end() || std::string_view(" \t#\r\n").find(p[1]) != std::string_view::npos))
+      behind = std::min(std::find(p, file.end(), '\n') + 1, file.end());
     if (!behind) break;
     p = behind;
   }
@@ -122,6 +131,9 @@ class IdColumn {
     }
     const std::string_view id = field_at<Plain>(p, end);
     if (id.empty()) file.bad(p, "found an empty ", what_, " id");
+    if (id[0] == '"' && file.rewritten.empty())
+      file.bad(p, "found the ", what_, " id '", id, "', which begins with a quote, expected an id without",
+               Plain ? "" : " (field_separator = TAB reads quoted fields)");
     if (index_) {
       row = index_->find(id);
       if (row < 0) file.bad(p, "found the ", what_, " id '", id, "', which is not in ", list_path_);

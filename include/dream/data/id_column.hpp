@@ -3,6 +3,8 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <optional>
@@ -123,10 +125,11 @@ class IdColumn {
       if (last == p || !field_ends<Plain>(last, end) || (*p == '0' && last - p > 1) || value > limit) [[unlikely]]
         refuse(file, p, field_at<Plain>(p, end));
       row = static_cast<index_t>(value);
-      if (row > highest_) {
-        highest_ = row;
-        highest_at_ = p;
-      }
+      highest_ = std::max(highest_, row);
+      const std::size_t word = static_cast<std::size_t>(row) / 64;
+      if (word >= named_.size()) [[unlikely]]
+        named_.resize(std::max(word + 1, 2 * named_.size()));
+      named_[word] |= std::uint64_t{1} << row % 64;
       return last;
     }
     const std::string_view id = field_at<Plain>(p, end);
@@ -150,22 +153,35 @@ class IdColumn {
   }
 
   bool integers() const { return kind_ == IdKind::integers; }
-  /// Refuses integer ids far above the number of interactions: rows are made for all the numbers below them.
-  void refuse_far(const std::vector<TextFile>& files, std::int64_t interactions, bool lists_are_read) const {
-    const std::int64_t most = 1'000'000 + 100 * interactions;
-    if (!integers() || highest_ < most) return;
-    for (const TextFile& file : files)
-      if (file.holds(highest_at_))
-        file.bad(highest_at_, "found the ", what_, " id ", highest_, ", expected less than ", most, " for ",
-                 interactions, " interactions, as integers are row numbers (read ids as strings: ids = strings",
-                 lists_are_read ? concat("; or list them in ", list_path_) : "", ")");
-  }
   /// The ids seen, while the files are still mapped. Not for listed ids.
   IdMap ids() const {
     IdMap map;
     map.count = integers() ? highest_ + 1 : static_cast<index_t>(order_.size());
     map.names.assign(order_.begin(), order_.end());
     drop_identity(map);
+    return map;
+  }
+  /// The same without the integers that were never read: where there are such, `rows` become ranks among those that
+  /// were, and these get names.
+  IdMap ids_without_gaps(std::vector<index_t>& rows) const {
+    IdMap map = ids();
+    std::vector<index_t> before(named_.size());  // named integers below those of a word
+    index_t count = 0;
+    for (std::size_t w = 0; w < named_.size(); ++w) {
+      before[w] = count;
+      count += std::popcount(named_[w]);
+    }
+    if (!integers() || count == map.count) return map;
+    map.names.reserve(static_cast<std::size_t>(count));
+    for (std::size_t w = 0; w < named_.size(); ++w)
+      for (std::uint64_t bits = named_[w]; bits != 0; bits &= bits - 1)
+        map.names.push_back(std::to_string(64 * w + static_cast<std::size_t>(std::countr_zero(bits))));
+    map.count = count;
+    for (index_t& row : rows) {
+      const std::size_t word = static_cast<std::size_t>(row) / 64;
+      const std::uint64_t below = (std::uint64_t{1} << row % 64) - 1;
+      row = before[word] + static_cast<index_t>(std::popcount(named_[word] & below));
+    }
     return map;
   }
 
@@ -195,7 +211,7 @@ class IdColumn {
   std::string list_path_;
   std::optional<IdIndex> index_;
   index_t highest_ = -1;
-  const char* highest_at_ = nullptr;  // into the mapped files
+  std::vector<std::uint64_t> named_;  // a bit for every integer up to the highest: 1 where it was read
   std::unordered_map<std::string_view, index_t> rows_;
   std::vector<std::string_view> order_;  // into the mapped files
 };

@@ -56,6 +56,35 @@ inline std::vector<index_t> compact(IdMap& ids, const std::vector<std::uint8_t>&
   return row;
 }
 
+/// Moves the features of every item to its new row, -1 for none; `count` rows are left.
+inline void move_rows(Modality& modality, const std::vector<index_t>& item_row, index_t count) {
+  const std::size_t cols = static_cast<std::size_t>(modality.cols);
+  for (std::size_t i = 0; i < item_row.size(); ++i) {
+    if (item_row[i] < 0) continue;
+    const std::size_t to = static_cast<std::size_t>(item_row[i]);  // never above i
+    if (to != i) std::copy_n(modality.values.begin() + i * cols, cols, modality.values.begin() + to * cols);
+    modality.present[to] = modality.present[i];
+  }
+  modality.rows = count;
+  modality.values.resize(static_cast<std::size_t>(count) * cols);
+  modality.present.resize(static_cast<std::size_t>(count));
+}
+
+/// Leaves out items that neither an interaction nor the features of a modality name.
+inline void drop_nameless_items(Interactions& raw, Dataset& data) {
+  std::vector<std::uint8_t> named(static_cast<std::size_t>(raw.items.count), 0);
+  for (const index_t item : raw.item) named[static_cast<std::size_t>(item)] = 1;
+  for (const Modality& modality : data.modalities)
+    for (std::size_t i = 0; i < named.size(); ++i) named[i] |= modality.present[i];
+  const std::int64_t nameless = std::count(named.begin(), named.end(), 0);
+  if (nameless == 0) return;
+  const std::vector<index_t> row = compact(raw.items, named);
+  for (index_t& item : raw.item) item = row[static_cast<std::size_t>(item)];
+  for (Modality& modality : data.modalities) move_rows(modality, row, raw.items.count);
+  data.notes.push_back(
+      concat(nameless, " rows of the features are no items: they are in no line and have no features."));
+}
+
 /// Restricts everything to the k-core. `source`: the file or folder, for messages.
 inline void apply_k_core(Interactions& raw, const std::string& source, Dataset& data, int k) {
   const KCore core = k_core(raw.user, raw.item, raw.users.count, raw.items.count, k);
@@ -71,16 +100,7 @@ inline void apply_k_core(Interactions& raw, const std::string& source, Dataset& 
   raw.filter(keep);
   DREAM_EXPECT(raw.size() > 0, source, ": no interaction is left by the k-core filter with k = ", k);
   for (Modality& modality : data.modalities) {
-    const std::size_t cols = static_cast<std::size_t>(modality.cols);
-    for (std::size_t i = 0; i < item_row.size(); ++i) {
-      if (item_row[i] < 0) continue;
-      const std::size_t to = static_cast<std::size_t>(item_row[i]);  // never above i
-      if (to != i) std::copy_n(modality.values.begin() + i * cols, cols, modality.values.begin() + to * cols);
-      modality.present[to] = modality.present[i];
-    }
-    modality.rows = raw.items.count;
-    modality.values.resize(static_cast<std::size_t>(modality.rows) * cols);
-    modality.present.resize(static_cast<std::size_t>(modality.rows));
+    move_rows(modality, item_row, raw.items.count);
     DREAM_EXPECT(std::count(modality.present.begin(), modality.present.end(), 1) > 0, source, ": no item of the ", k,
                  "-core has features of the modality '", modality.name, "'");
   }
@@ -275,10 +295,8 @@ inline Dataset read_dataset(const std::string& path, const ReadOptions& options 
 
   // Rows of users and items.
   const std::string source = files[0].path;
-  users.refuse_far(files, raw.size(), !plain);
-  if (data.modalities.empty()) items.refuse_far(files, raw.size(), !plain);
-  raw.users = user_list ? std::move(*user_list) : users.ids();
-  raw.items = item_list ? *item_list : items.ids();
+  raw.users = user_list ? std::move(*user_list) : users.ids_without_gaps(raw.user);
+  raw.items = item_list ? *item_list : data.modalities.empty() ? items.ids_without_gaps(raw.item) : items.ids();
   if (!data.modalities.empty()) {
     const index_t rows = data.modalities[0].rows;
     const std::string feature_file = data.modalities[0].name + "_feat.npy";
@@ -294,6 +312,7 @@ inline Dataset read_dataset(const std::string& path, const ReadOptions& options 
            feature_file, " has ", rows, " rows (ids reach ", raw.items.count - 1, ")");
     } else {
       raw.items.count = rows;
+      detail::drop_nameless_items(raw, data);
     }
   }
 

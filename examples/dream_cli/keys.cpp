@@ -225,10 +225,10 @@ std::vector<Key> make_keys() {
                        return "one of TAB , ; | :: blank";
                      }
                    }));
-  k.push_back({"min_rating", "a number, or null", "interactions with a lower rating are dropped",
-               [](const Settings& s) { return s.read.min_rating ? json(*s.read.min_rating) : json(); },
+  k.push_back({"min_rating", "a number, or none", "interactions with a lower rating are dropped",
+               [](const Settings& s) { return s.read.min_rating ? json(*s.read.min_rating) : json("none"); },
                [](Settings& s, const json& v) -> std::string {
-                 if (!v.is_number() && !v.is_null()) return "a number, or null";
+                 if (!v.is_number() && v != "none") return "a number, or none";
                  s.read.min_rating.reset();
                  if (v.is_number()) s.read.min_rating = v.get<double>();
                  return "";

@@ -67,7 +67,8 @@ struct RecommendArguments {
   std::string checkpoint;
   std::int64_t k = 20;
   std::string out;
-  std::string users;              ///< file of user ids; empty: all users
+  std::string users;                      ///< file of user ids; empty: all users
+  std::string unknown_users = "popular";  ///< what users without a training interaction get: popular items, or skip
   std::string exclude = "known";  ///< what a user has is not recommended: of train, of train and valid (known), or all
   std::string backend = "cpu";
   int threads = 0;

@@ -181,12 +181,20 @@ std::vector<Key> make_keys() {
   k.push_back(flag("mask_valid_in_test", "leave a user's valid items out of the test ranking too",
                    FIELD(fit.mask_valid_in_test)));
   // Data.
-  k.push_back(choice(
-      "split", "where train, valid and test come from: the files (random where they hold none), at random, or by time",
-      FIELD(read.split),
-      words({std::pair{std::string("given"), dream::SplitRule::given},
-             {"random", dream::SplitRule::random},
-             {"time", dream::SplitRule::time}})));
+  k.push_back(
+      choice("split",
+             "where train, valid and test come from: the files (random where they hold none), at random, by time, "
+             "the last two of each user, or by date",
+             FIELD(read.split),
+             words({std::pair{std::string("given"), dream::SplitRule::given},
+                    {"random", dream::SplitRule::random},
+                    {"time", dream::SplitRule::time},
+                    {"last", dream::SplitRule::last},
+                    {"date", dream::SplitRule::date}})));
+  const auto any_text = [](const std::string&) { return std::string(); };
+  k.push_back(text("valid_from", "a time", "of a split by date: valid begins here; empty: no valid",
+                   FIELD(read.valid_from), any_text));
+  k.push_back(text("test_from", "a time", "of a split by date: test begins here", FIELD(read.test_from), any_text));
   k.push_back(numbers<double>("split_ratio", "shares of train, valid and test where they are made",
                               "three numbers >= 0, the first > 0", FIELD(read.ratios),
                               [](const auto& v) { return v.size() == 3 && v[0] > 0 && v[1] >= 0 && v[2] >= 0; }));
@@ -200,6 +208,31 @@ std::vector<Key> make_keys() {
                      words({std::pair{std::string("automatic"), dream::IdKind::automatic},
                             {"integers", dream::IdKind::integers},
                             {"strings", dream::IdKind::strings}})));
+  const auto column = [&](const char* name, const char* help, auto field) {
+    k.push_back(text(name, "a name, or a number from 1", help, field, any_text));
+  };
+  column("user_column", "the users' column: its name, or its number where there is no header; empty: by known names",
+         FIELD(read.columns.user));
+  column("item_column", "the items' column likewise", FIELD(read.columns.item));
+  column("rating_column", "the ratings' column likewise", FIELD(read.columns.rating));
+  column("time_column", "the times' column likewise", FIELD(read.columns.time));
+  k.push_back(text("field_separator", "TAB , ; | :: blank", "what separates the fields of a table; they may be quoted",
+                   FIELD(read.columns.separator), [](const std::string& given) -> std::string {
+                     try {
+                       dream::detail::separator_named(given);
+                       return "";
+                     } catch (const dream::error&) {
+                       return "one of TAB , ; | :: blank";
+                     }
+                   }));
+  k.push_back({"min_rating", "a number, or none", "interactions with a lower rating are dropped",
+               [](const Settings& s) { return s.read.min_rating ? json(*s.read.min_rating) : json("none"); },
+               [](Settings& s, const json& v) -> std::string {
+                 if (!v.is_number() && v != "none") return "a number, or none";
+                 s.read.min_rating.reset();
+                 if (v.is_number()) s.read.min_rating = v.get<double>();
+                 return "";
+               }});
   k.push_back(names("modalities", "the modalities to use; none named: all", FIELD(read.modalities)));
   return k;
 }

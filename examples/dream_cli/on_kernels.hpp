@@ -28,8 +28,10 @@ void recommend_with(dream::Context<B>& context, const RecommendationRun& r) {
   const auto users = dream::upload<float>(context, r.run.users.view());
   const auto items = dream::upload<float>(context, r.run.items.view());
   const auto seen = dream::upload(context, r.seen);
+  const dream::UnknownUsers unknown(r.data);
   dream::write_recommendations<float>(context, r.out, users.view(), items.view(), seen.view(), r.users, r.k,
-                                      r.data.users, r.data.items);
+                                      r.data.users, r.data.items,
+                                      {candidates_of(r.run, r.data), &unknown, r.seen.view()});
 }
 
 template <dream::KernelBackend B>

@@ -12,9 +12,26 @@ namespace {
 
 /// Keys that trials must share to be compared: what is measured, on which data, and by which arithmetic.
 const std::vector<std::string>& shared_keys() {
-  static const std::vector<std::string> all{"seed",       "topk",   "valid_metric",     "mask_valid_in_test",
-                                            "split",      "ids",    "split_ratio",      "split_seed",
-                                            "modalities", "k_core", "merge_duplicates", "backend"};
+  static const std::vector<std::string> all{"seed",
+                                            "topk",
+                                            "valid_metric",
+                                            "mask_valid_in_test",
+                                            "split",
+                                            "ids",
+                                            "split_ratio",
+                                            "split_seed",
+                                            "modalities",
+                                            "k_core",
+                                            "merge_duplicates",
+                                            "backend",
+                                            "user_column",
+                                            "item_column",
+                                            "rating_column",
+                                            "time_column",
+                                            "field_separator",
+                                            "min_rating",
+                                            "valid_from",
+                                            "test_from"};
   return all;
 }
 

@@ -43,6 +43,12 @@ void add_recommend(CLI::App& app, Chosen& chosen) {
       ->check(CLI::IsMember({"train", "known", "all"}))
       ->capture_default_str()
       ->type_name("WHAT");
+  sub->add_option("--unknown-users", a->unknown_users,
+                  "what users without a training interaction get: the items with most training interactions (popular), "
+                  "or no list (skip)")
+      ->check(CLI::IsMember({"popular", "skip"}))
+      ->capture_default_str()
+      ->type_name("WHAT");
   add_backend(sub, a->backend);
   add_threads(sub, a->threads);
   sub->callback([a, &chosen] { chosen = [a] { return recommend(*a); }; });

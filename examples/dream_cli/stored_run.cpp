@@ -4,6 +4,9 @@
 
 #include <dream/data/fingerprint.hpp>
 #include <dream/graph/bipartite.hpp>
+#include <dream/serve/recommend.hpp>
+
+#include "models.hpp"
 
 namespace dream_cli {
 
@@ -33,6 +36,12 @@ dream::Csr<float, dream::Cpu> seen_items(dream::Context<dream::Cpu>& context, co
     seen.item.insert(seen.item.end(), more.item.begin(), more.item.end());
   }
   return dream::interaction_matrix<float>(context, seen, data.user_count(), data.item_count());
+}
+
+std::vector<dream::index_t> candidates_of(const StoredRun& run, const dream::Dataset& data) {
+  std::vector<dream::index_t> items = dream::placed_items(data, reads_features(run.settings));
+  if (items.size() == static_cast<std::size_t>(data.item_count())) items.clear();
+  return items;
 }
 
 StoredRanking ranking_of(dream::Context<dream::Cpu>& context, const StoredRun& run, const dream::Dataset& data,

@@ -27,6 +27,9 @@ dream::Dataset read_data_of(const StoredRun& run, const std::string& path);
 dream::Csr<float, dream::Cpu> seen_items(dream::Context<dream::Cpu>& context, const dream::Dataset& data,
                                          dream::Split last);
 
+/// The items that the run's model can recommend (dream::placed_items); none named: all.
+std::vector<dream::index_t> candidates_of(const StoredRun& run, const dream::Dataset& data);
+
 /// What ranking a split with a run's vectors takes, as its settings have it.
 struct StoredRanking {
   dream::Csr<float, dream::Cpu> train, masked, held_out;

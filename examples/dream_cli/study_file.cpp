@@ -89,6 +89,10 @@ void take_grids(const StudyArguments& arguments, const std::optional<BegunStudy>
                    former_or_elsewhere);
       now = std::move(old);
     }
+    constexpr std::int64_t most = 100000;
+    DREAM_EXPECT(now.size() <= most, place, ": the grid of ", model, " has ", now.size(),
+                 " combinations, expected at most ", most,
+                 "; take shorter lists, or search with dream tune --random N and give the study what it found");
     plan.spaces[model] = std::move(now);
   }
 }

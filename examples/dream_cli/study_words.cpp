@@ -75,6 +75,10 @@ std::string split_words(const dream::Dataset& data, const Settings& settings) {
   for (const double ratio : read.ratios) shares += (shares.empty() ? "" : " : ") + nlohmann::json(ratio).dump();
   const std::string drawn = dream::concat("with seed ", read.seed);
   if (read.split == dream::SplitRule::time) return "by time within each user, " + shares;
+  if (read.split == dream::SplitRule::last) return "the newest of each user to test, the second newest to valid";
+  if (read.split == dream::SplitRule::date)
+    return "by date, " + (read.valid_from.empty() ? "" : "valid from " + read.valid_from + ", ") + "test from " +
+           read.test_from;
   if (read.split == dream::SplitRule::random) return "at random within each user, " + shares + ", " + drawn;
   if (noted("The files hold no split"))
     return "at random within each user, " + shares + ", " + drawn + ", as the files hold none";

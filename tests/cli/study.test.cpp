@@ -135,6 +135,11 @@ TEST_CASE("A study refuses grids and settings that it cannot use, and names the 
   CHECK_FAILS(place.run(study + "--grids grids.json"), 1, "grids.json:1: lightgcn: reg_weight is -1");
   place.write("grids.json", R"({"lightgcn": [1]})");
   CHECK_FAILS(place.run(study + "--grids grids.json"), 1, "grids.json:1: the grid of lightgcn is not an object");
+  std::string list = "[0";
+  for (int n = 1; n < 2000; ++n) list += ", " + std::to_string(n);
+  place.write("grids.json", R"({"mf": {"reg_weight": )" + list + R"(], "stopping_step": )" + list + "]}}");
+  CHECK_FAILS(place.run(study + "--models mf --grids grids.json"), 1,
+              "grids.json: the grid of mf has 4000000 combinations, expected at most 100000");
   place.write("grids.json", R"({"lightgc": {"reg_weight": [0.1]}})");
   CHECK_FAILS(place.run(study + "--grids grids.json"), 1,
               "grids.json: unknown model 'lightgc'; did you mean 'lightgcn'?");

@@ -85,14 +85,13 @@ TEST_CASE("columns come in any order, with RecBole's types, other columns, CRLF,
                "\xEF\xBB\xBFtimestamp:float\titem_id:token\trating:float\tx_label\tuser_id:token\r\n"
                "978300760\t10\t4.5\t0\t7\r\n\r\n1.5e3\t2\t\t2\t0\n-12.0\t0\tx y\t1\t7");
   const Dataset data = read_dataset(folder.path());
-  REQUIRE(data.user_count() == 8);
-  REQUIRE(data.item_count() == 11);
-  REQUIRE(data.train.user == Rows{7});
-  REQUIRE(data.train.item == Rows{10});
+  REQUIRE(data.users.names == Names{"0", "7"});
+  REQUIRE(data.items.names == Names{"0", "2", "10"});
+  REQUIRE(data.train.user == Rows{1});
+  REQUIRE(data.train.item == Rows{2});
   REQUIRE(data.train.timestamp == std::vector<std::int64_t>{978300760});
   REQUIRE(data.test.timestamp == std::vector<std::int64_t>{1500});
   REQUIRE(data.valid.timestamp == std::vector<std::int64_t>{-12});
-  REQUIRE(noted(data, "6 of 8 users have no interactions"));
 }
 
 TEST_CASE("string ids get rows in order of first appearance and map back") {
@@ -106,7 +105,7 @@ TEST_CASE("string ids get rows in order of first appearance and map back") {
 
   folder.write("a.inter", header + "5\t007\t0\n9\tB01\t0\n");  // users are numbers, items are not
   const Dataset mixed = read_dataset(folder.path());
-  REQUIRE(mixed.users.is_identity());
+  REQUIRE(mixed.users.names == Names{"5", "9"});
   REQUIRE(mixed.items.names == Names{"007", "B01"});
 
   ReadOptions options;
@@ -177,9 +176,10 @@ TEST_CASE("a plain file is read with blanks, TABs or commas, with or without a h
     options.split = dream::SplitRule::time;
     const Dataset data = read_dataset(folder.write("clicks.csv", text), options);
     REQUIRE(data.name == "clicks");
-    REQUIRE(data.train.item == Rows{2, 1});
-    REQUIRE(data.valid.item == Rows{3});
-    REQUIRE(data.test.item == Rows{1});
+    REQUIRE(data.items.names == Names{"1", "2", "3"});
+    REQUIRE(data.train.item == Rows{1, 0});
+    REQUIRE(data.valid.item == Rows{2});
+    REQUIRE(data.test.item == Rows{0});
     REQUIRE(data.test.timestamp == std::vector<std::int64_t>{30});
   }
   const Dataset pairs = read_dataset(folder.write("p.txt", "ann x\nbob y\nann y\n"));
@@ -230,29 +230,53 @@ TEST_CASE("timestamps with fractions keep their order, whatever stands before th
   REQUIRE(zeros.test.item == Rows{0});
 }
 
-TEST_CASE("an integer id far above the rest is an error that names its line, and not a row for every number below") {
+TEST_CASE("integer ids with gaps are the users and items that lines name, in the order of their numbers") {
   TemporaryFolder folder;
-  REQUIRE_ERROR(read_dataset(folder.write("p.txt", "0 1\n0 2\n2147483646 2\n1 1\n")),
-                "p.txt:3: found the user id 2147483646, expected less than 1000400 for 4 interactions, as integers are "
-                "row numbers (read ids as strings: ids = strings)");
-  REQUIRE_ERROR(read_dataset(folder.write("p.txt", "0 1\n0 2000000000\n")), "p.txt:2: found the item id 2000000000");
-  REQUIRE_ERROR(read_dataset(folder.write("p.txt", "0 1\n0 1000200\n")), "p.txt:2: found the item id 1000200");
-  REQUIRE(read_dataset(folder.write("p.txt", "0 1\n0 1000199\n")).item_count() == 1000200);
-  ReadOptions options;
-  options.ids = dream::IdKind::strings;
-  REQUIRE(read_dataset(folder.write("p.txt", "0 1\n0 2000000000\n"), options).items.names == Names{"1", "2000000000"});
+  const Dataset data = read_dataset(folder.write("p.txt", "27 5\n7 2147483646\n17 5\n7 64\n128 63\n"));
+  REQUIRE(data.users.names == Names{"7", "17", "27", "128"});
+  REQUIRE(data.items.names == Names{"5", "63", "64", "2147483646"});
+  REQUIRE(data.users.count == 4);
+  REQUIRE(data.items.count == 4);
+  REQUIRE(data.train.user == Rows{2, 0, 1, 3});
+  REQUIRE(data.train.item == Rows{0, 3, 0, 1});
+  REQUIRE(data.test.user == Rows{0});
+  REQUIRE(data.test.item == Rows{2});
 
-  folder.write("l/train.txt", "0 1\n1999999999\n");  // a user without items
+  // The lines give the same data set as strings would in this order; without a gap rows are numbers as ever.
+  REQUIRE(read_dataset(folder.write("p.txt", "1 1\n2 2\n")).users.names == Names{"1", "2"});
+  const Dataset whole = read_dataset(folder.write("p.txt", "1 1\n0 0\n"));
+  REQUIRE(whole.users.is_identity());
+  REQUIRE(whole.train.user == Rows{1, 0});
+
+  folder.write("l/train.txt", "0 1\n1999999999\n");  // a user without items is named all the same
   folder.write("l/test.txt", "0 2\n");
-  REQUIRE_ERROR(read_dataset(folder / "l"), "train.txt:2: found the user id 1999999999");
-  REQUIRE_ERROR(read_dataset(folder / "l"), "; or list them in " + (folder / "l/user_ids.tsv"));
-  folder.write("l/user_ids.tsv", "0\t0\n1\t1999999999\n");
-  REQUIRE(read_dataset(folder / "l").user_count() == 2);
+  REQUIRE(read_dataset(folder / "l").users.names == Names{"0", "1999999999"});
+  REQUIRE(read_dataset(folder / "l").items.names == Names{"1", "2"});
+}
 
-  // Features of many items are a catalogue: an id within it is fine.
-  folder.write("f/f.inter", header + "0\t1000300\t0\n");
-  write_features(folder, "f/text", 1000301, std::vector<float>(1000301, 1.0f));
-  REQUIRE(read_dataset(folder / "f").item_count() == 1000301);
+TEST_CASE("with integer ids, rows of features that no line names are items where they hold features") {
+  TemporaryFolder folder;
+  folder.write("f/f.inter", header + "0\t1\t0\n0\t4\t2\n");
+  write_features(folder, "f/text", 6, {1, 0, 0, 3, 0, 0});
+  write_features(folder, "f/image", 6, {0, 0, NAN, 0, 5, 0});
+  const Dataset data = read_dataset(folder / "f");
+  REQUIRE(data.items.names == Names{"0", "1", "3", "4"});
+  REQUIRE(data.train.item == Rows{1});
+  REQUIRE(data.test.item == Rows{3});
+  REQUIRE(data.modalities[0].rows == 4);
+  REQUIRE(data.modalities[0].values == std::vector<float>{0, 0, 0, 5});
+  REQUIRE(data.modalities[1].values == std::vector<float>{1, 0, 3, 0});
+  REQUIRE(data.modalities[1].present == std::vector<std::uint8_t>{1, 0, 1, 0});
+  REQUIRE(noted(data, "2 rows of the features are no items"));
+  folder.write("f/item_ids.tsv", "0\t0\n1\t1\n2\t2\n3\t3\n4\t4\n5\t5\n");  // names them all
+  REQUIRE(read_dataset(folder / "f").item_count() == 6);
+
+  // A large catalogue whose rows all have features keeps its numbers.
+  folder.write("g/g.inter", header + "0\t100300\t0\n");
+  write_features(folder, "g/text", 100301, std::vector<float>(100301, 1.0f));
+  const Dataset large = read_dataset(folder / "g");
+  REQUIRE(large.items.is_identity());
+  REQUIRE(large.item_count() == 100301);
 }
 
 TEST_CASE("names that all equal their rows are the identity, so that a data set keeps its fingerprint when written") {
@@ -278,7 +302,7 @@ TEST_CASE("empty lines before the first one, and blanks before it in a plain fil
                            "\n  user item\n0 1\n0 2\n"}) {
     const Dataset data = read_dataset(folder.write("p.txt", text));
     REQUIRE(data.user_count() == 1);
-    REQUIRE(data.item_count() == 3);
+    REQUIRE(data.items.names == Names{"1", "2"});
     REQUIRE(data.train.size() + data.valid.size() + data.test.size() == 2);
   }
   REQUIRE_ERROR(read_dataset(folder.write("p.txt", "\n\n 0\n")), "p.txt:3: found 1 column,");
@@ -325,7 +349,7 @@ TEST_CASE("the k-core filter compacts rows, keeps labels, features and original 
   REQUIRE(data.modalities[0].values == std::vector<float>{2, 0});
   REQUIRE(data.modalities[0].present == std::vector<std::uint8_t>{1, 0});
   REQUIRE(data.modalities[0].rows == 2);
-  REQUIRE(noted(data, "removed 3 users, 3 items and 2 interactions"));
+  REQUIRE(noted(data, "removed 1 users, 3 items and 2 interactions"));
   options.k_core = 3;
   REQUIRE_ERROR(read_dataset(folder.path(), options),
                 folder.path() + ": no interaction is left by the k-core filter with k = 3");
@@ -403,6 +427,21 @@ TEST_CASE("every malformed table is an error that names file, line, what was fou
   ReadOptions options;
   options.split = dream::SplitRule::time;
   REQUIRE_ERROR(read_dataset(folder.path(), options), "a.inter: has no timestamp column, which a split by time needs");
+}
+
+TEST_CASE("files that look like features and are not read are named in a note") {
+  TemporaryFolder folder;
+  folder.write("a.inter", usual);
+  write_features(folder, "image", 4, {1, 2, 3, 4});
+  folder.write("best.npz", "");
+  REQUIRE(!noted(read_dataset(folder.path()), "Not read"));
+  for (const char* name : {"text_feat.npz", "audio_features.npy", "Video_Feat.pt", "raw.npy"}) folder.write(name, "");
+  folder.write("deep/text_feat.npy", "");
+  const Dataset data = read_dataset(folder.path());
+  for (const char* name : {"text_feat.npz", "audio_features.npy", "Video_Feat.pt", "raw.npy", "deep/text_feat.npy"})
+    REQUIRE(noted(data, name));
+  REQUIRE(!noted(data, "image_feat.npy"));
+  REQUIRE(data.modalities.size() == 1);
 }
 
 TEST_CASE("features that do not fit the interactions or each other are errors") {

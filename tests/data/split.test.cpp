@@ -69,6 +69,20 @@ TEST_CASE("a split by time puts a user's newest interactions into test, equal ti
   REQUIRE_ERROR(dream::split_by_time(user, 2, {}, usual), "0 timestamps for 8 interactions");
 }
 
+TEST_CASE("leaving the last out takes the newest for test, the second newest for valid, and leaves one to train") {
+  const std::vector<index_t> user{0, 0, 0, 0, 1, 1, 2};
+  const std::vector<std::int64_t> time{4, 9, 9, 1, 5, 5, 3};
+  REQUIRE(dream::split_last(user, 3, time) == Labels{0, 1, 2, 0, 0, 2, 0});
+  REQUIRE(dream::split_last({}, 0, {}).empty());
+  REQUIRE_ERROR(dream::split_last(user, 3, {}), "0 timestamps for 7 interactions");
+}
+
+TEST_CASE("a split by date cuts all users at the same times") {
+  const std::vector<std::int64_t> time{4, 9, 10, -1, 5, 12};
+  REQUIRE(dream::split_by_date(time, 5, 10) == Labels{0, 1, 2, 0, 1, 2});
+  REQUIRE(dream::split_by_date(time, 10, 10) == Labels{0, 0, 2, 0, 0, 2});
+}
+
 TEST_CASE("valid is carved out of train only") {
   const auto user = some_users(3000, 50);
   Labels labels(user.size());

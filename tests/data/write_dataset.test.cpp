@@ -32,7 +32,11 @@ TEST_CASE("what is written is read back equal, whatever the ids") {
   timed.valid.timestamp = {9};
   timed.test.timestamp = {10};
   bare.modalities.clear();
-  for (const dream::Dataset& data : {plain, named, timed, bare}) {
+  dream::Dataset inner = small();  // user 1 and item 1 are in no line, and item 1 has no features
+  inner.train = {{2, 0}, {0, 0}, {}};
+  inner.valid = {{0}, {2}, {}};
+  inner.test = {{3}, {0}, {}};
+  for (const dream::Dataset& data : {plain, named, timed, bare, inner}) {
     TemporaryFolder folder;
     dream::write_dataset(data, folder / "set");
     const dream::Dataset back = dream::read_dataset(folder / "set");

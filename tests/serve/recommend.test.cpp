@@ -55,6 +55,25 @@ TEST_CASE("recommending more items than there are is an error and leaves no file
   CHECK(std::filesystem::is_empty(folder.path));
 }
 
+TEST_CASE("items that only chance has placed are left out, and unknown users get the popular items") {
+  Tiny t;
+  const Folder folder;
+  Dataset data;
+  data.users.count = 3;
+  data.items.count = 4;
+  data.train = {{0, 2, 2}, {2, 0, 2}, {}};  // item 2 twice; user 1 and items 1 and 3 nowhere
+  data.modalities.push_back({"text", 4, 1, {0, 7, 0, 0}, {0, 1, 0, 0}});
+  CHECK(placed_items(data, false) == std::vector<index_t>{0, 2});
+  CHECK(placed_items(data, true) == std::vector<index_t>{0, 1, 2});
+  const UnknownUsers unknown(data);
+  const auto seen = interaction_matrix<float>(t.context, {{1}, {0}, {}}, 3, 4);
+  const std::vector<index_t> who{1, 0};
+  write_recommendations<float>(t.context, folder.path + "/top.tsv", t.users, t.items, seen.view(), who, 4, {3, {}},
+                               {4, {}}, {placed_items(data, true), &unknown, seen.view()});
+  CHECK(read_file(folder.path + "/top.tsv") ==
+        "user\titem\trank\tscore\n1\t2\t1\t2\n0\t0\t1\t4\n0\t1\t2\t3\n0\t2\t3\t3\n");
+}
+
 TEST_CASE("recommending to nobody writes the header alone") {
   Tiny t;
   const Folder folder;

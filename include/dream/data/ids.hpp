@@ -13,6 +13,7 @@
 #include <dream/core/error.hpp>
 #include <dream/core/file.hpp>
 #include <dream/data/dataset.hpp>
+#include <dream/data/text_encoding.hpp>
 
 namespace dream {
 
@@ -53,6 +54,7 @@ inline void drop_identity(IdMap& ids) {
 inline IdMap read_ids(const std::string& path) {
   const MappedFile file(path);
   const std::string_view text = file.text();
+  detail::refuse_binary(path, text);
   IdMap ids;
   bool has_header = false;
   std::unordered_map<std::string_view, std::int64_t> lines;

@@ -3,103 +3,64 @@
 #pragma once
 
 #include <algorithm>
-#include <bit>
 #include <charconv>
 #include <cmath>
 #include <cstdint>
-#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include <dream/core/error.hpp>
+#include <dream/data/columns.hpp>
 #include <dream/data/id_column.hpp>
 #include <dream/data/interactions.hpp>
+#include <dream/data/times.hpp>
 
 namespace dream {
 
 namespace detail {
 
-enum class Column { other, user, item, timestamp, label };
-
-/// What a column is, by its name; RecBole's `name:type` is understood.
-inline Column column_of(std::string_view name) {
-  name = name.substr(0, name.find(':'));
-  for (const std::string_view known : {"userID", "user_id", "user"})
-    if (name == known) return Column::user;
-  for (const std::string_view known : {"itemID", "item_id", "item"})
-    if (name == known) return Column::item;
-  if (name == "timestamp") return Column::timestamp;
-  return name == "x_label" ? Column::label : Column::other;
-}
-
-/// The columns of the header line at `line`, which moves behind it.
+/// Reads a time into `times`.
 template <bool Plain>
-std::vector<Column> parse_header(const TextFile& file, const char*& line) {
-  std::vector<Column> columns;
-  std::string names;
-  const char* last = line;
-  for (const char* p = line; p;) {
-    const std::string_view name = field_at<Plain>(p, file.end());
-    const Column column = column_of(name);
-    if (column != Column::other && std::count(columns.begin(), columns.end(), column))
-      file.bad(p, "found the column '", name, "' a second time");
-    columns.push_back(column);
-    names += concat(names.empty() ? "" : ", ", name);
-    last = name.data() + name.size();
-    p = next_field<Plain>(last, file.end());
-  }
-  for (const auto& [column, wanted] :
-       {std::pair{Column::user, "userID, user_id or user"}, std::pair{Column::item, "itemID, item_id or item"}})
-    if (!std::count(columns.begin(), columns.end(), column))
-      file.bad(line, "missing column: found the columns ", names, ", expected one named ", wanted);
-  const char* behind = next_line<Plain>(last, file.end());
-  if (!behind) file.bad(last, "found a stray carriage return or separator, expected the end of the line");
-  line = behind;
-  return columns;
-}
-
-/// A whole number in the order of real ones.
-inline std::int64_t ordered_number(double value) {
-  const std::int64_t bits = std::bit_cast<std::int64_t>(value + 0.0);  // -0 becomes 0
-  return bits ^ ((bits >> 63) & std::numeric_limits<std::int64_t>::max());
-}
-
-/// Reads a time into `times`, and whether any had a fraction: from then on all are kept as ordered_number.
-template <bool Plain>
-const char* parse_timestamp(const TextFile& file, const char* p, std::vector<std::int64_t>& times, bool& fractions) {
+const char* parse_timestamp(const TextFile& file, const char* p, TimeColumn& times) {
   std::int64_t time = 0;
   const auto [last, code] = std::from_chars(p, file.end(), time);
-  if (code == std::errc{} && field_ends<Plain>(last, file.end())) {
-    times.push_back(fractions ? ordered_number(static_cast<double>(time)) : time);
-    return last;
+  const std::string_view text = field_at<Plain>(p, file.end());
+  if (code == std::errc{} && last == text.data() + text.size() && !times.dates()) {
+    times.add(time);
+  } else if (!times.add(text)) {
+    file.bad(p, "found the timestamp '", text, "', expected a number or a date, 2023-01-31 or 2023-01-31T12:34:56Z, ",
+             "like all others");
   }
+  return text.data() + text.size();
+}
+
+/// Reads a rating.
+template <bool Plain>
+const char* parse_rating(const TextFile& file, const char* p, std::vector<double>& ratings) {
   const std::string_view text = field_at<Plain>(p, file.end());
   double value = 0;
-  const auto [end, real] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (real != std::errc{} || end != text.data() + text.size() || !(std::abs(value) < 9e18))
-    file.bad(p, "found the timestamp '", text, "', expected a number");
-  if (!fractions && value != std::trunc(value)) {
-    for (std::int64_t& earlier : times) earlier = ordered_number(static_cast<double>(earlier));
-    fractions = true;
-  }
-  times.push_back(fractions ? ordered_number(value) : static_cast<std::int64_t>(value));
+  const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (code != std::errc{} || end != text.data() + text.size() || !std::isfinite(value))
+    file.bad(p, "found the rating '", text, "', expected a number");
+  ratings.push_back(value);
   return end;
 }
 
-/// Reads the lines from p on, one interaction each, into `out`.
+/// Reads the lines from p on, one interaction each, into `out`; ratings only where they are wanted.
 template <bool Plain>
-void parse_table(const TextFile& file, const char* p, const std::vector<Column>& columns, IdColumn& users,
-                 IdColumn& items, Interactions& out) {
+TimeColumn parse_table(const TextFile& file, const char* p, const std::vector<Column>& columns, IdColumn& users,
+                       IdColumn& items, bool ratings, Interactions& out) {
   const char* const end = file.end();
   const std::size_t lines = static_cast<std::size_t>(std::count(p, end, '\n')) + 1;
   const auto has = [&](Column column) { return std::count(columns.begin(), columns.end(), column) > 0; };
   out.user.reserve(lines);
   out.item.reserve(lines);
-  if (has(Column::timestamp)) out.timestamp.reserve(lines);
+  TimeColumn times;
+  if (has(Column::timestamp)) times.reserve(lines);
+  if (ratings) out.rating.reserve(lines);
   if (has(Column::label)) out.label.reserve(lines);
-  bool fractions = false;
   while (p < end) {
     if (const char* behind = next_line<Plain>(p, end)) {
       p = behind;
@@ -123,7 +84,7 @@ void parse_table(const TextFile& file, const char* p, const std::vector<Column>&
           out.item.push_back(row);
           break;
         case Column::timestamp:
-          p = parse_timestamp<Plain>(file, p, out.timestamp, fractions);
+          p = parse_timestamp<Plain>(file, p, times);
           break;
         case Column::label:
           if (!field_ends<Plain>(p, end) && *p >= '0' && *p <= '2' && field_ends<Plain>(p + 1, end))
@@ -131,6 +92,12 @@ void parse_table(const TextFile& file, const char* p, const std::vector<Column>&
           else
             file.bad(p, "found the x_label '", field_at<Plain>(p, end), "', expected 0 (train), 1 (valid) or 2 (test)");
           break;
+        case Column::rating:
+          if (ratings) {
+            p = parse_rating<Plain>(file, p, out.rating);
+            break;
+          }
+          [[fallthrough]];
         case Column::other:
           while (!field_ends<Plain>(p, end)) ++p;
       }
@@ -143,11 +110,20 @@ void parse_table(const TextFile& file, const char* p, const std::vector<Column>&
     p = behind;
   }
   DREAM_EXPECT(!out.user.empty(), file.path, ": holds no interactions");
+  out.timestamp = times.in_order();
+  return times;
 }
 
 /// Reads lines `user item item ...` and labels them.
 inline void parse_lists(const TextFile& file, std::uint8_t label, IdColumn& users, IdColumn& items, Interactions& out) {
-  for (const char* p = file.start(); p < file.end();) {
+  const char* p = first_line<true>(file);
+  if (p < file.end()) {
+    const char* const remedy = "(lists have no header: delete the line)";
+    if (is_header<true>(file, p, {}))
+      file.bad(p, "found the header '", field_at<true>(p, file.end()), " ...' ", remedy);
+    refuse_unlike_first_line<true>(file, p, 0, 1, remedy);
+  }
+  while (p < file.end()) {
     if (const char* behind = next_line<true>(p, file.end())) {
       p = behind;
       continue;
@@ -184,7 +160,7 @@ std::string place_in_table(const TextFile& file, const char* p, std::int64_t i) 
 
 /// Where interaction number `i` of a list file stands; i is lowered by the file's interactions if it is not there.
 inline std::optional<std::string> place_in_lists(const TextFile& file, std::int64_t& i) {
-  for (const char* p = file.start(); p < file.end();) {
+  for (const char* p = first_line<true>(file); p < file.end();) {
     if (const char* behind = next_line<true>(p, file.end())) {
       p = behind;
       continue;

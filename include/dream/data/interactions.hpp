@@ -13,14 +13,17 @@
 
 namespace dream {
 
-/// Interactions in file order. `timestamp` and `label` (numbers of Split) are empty or as long as the rest.
+/// Interactions in file order. `timestamp`, `rating` and `label` (numbers of Split) are empty or as long as the rest.
 struct Interactions {
   IdMap users;
   IdMap items;
   std::vector<index_t> user;
   std::vector<index_t> item;
   std::vector<std::int64_t> timestamp;
+  std::vector<double> rating;
   std::vector<std::uint8_t> label;
+  std::int64_t valid_from = 0;  ///< of a split by date, as the timestamps are
+  std::int64_t test_from = 0;
 
   std::int64_t size() const { return static_cast<std::int64_t>(user.size()); }
 
@@ -37,6 +40,7 @@ struct Interactions {
     pick(user);
     pick(item);
     pick(timestamp);
+    pick(rating);
     pick(label);
   }
 };

@@ -35,6 +35,42 @@ inline index_t mark_present(Modality& modality) {
   return missing;
 }
 
+namespace detail {
+
+/// Notes the files that look like features and are not read: arrays under other names, of other formats, or in
+/// subfolders.
+inline void note_other_features(const std::string& folder, Dataset& data) {
+  namespace fs = std::filesystem;
+  const auto looks = [](std::string name, bool named_feat) {
+    for (char& c : name)
+      if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    bool array = false;
+    for (const char* ending : {".npy", ".npz", ".pt", ".pth", ".pkl", ".h5", ".hdf5", ".mat"})
+      array = array || name.ends_with(ending);
+    const std::size_t feat = name.find("feat");
+    return array && (feat != std::string::npos || name.find("emb") != std::string::npos ||
+                     (!named_feat && name.ends_with(".npy")));
+  };
+  std::string names;
+  for (const std::string& entry : list_folder(folder)) {
+    const fs::path path = fs::path(folder) / entry;
+    std::error_code code;
+    if (fs::is_directory(path, code)) {
+      std::vector<std::string> inside;
+      for (fs::directory_iterator at(path, code), end; !code && at != end; at.increment(code))
+        if (looks(at->path().filename().string(), true)) inside.push_back(at->path().filename().string());
+      std::sort(inside.begin(), inside.end());
+      for (const std::string& name : inside) names += concat(names.empty() ? "" : ", ", entry, '/', name);
+    } else if (!(entry.size() > 9 && entry.ends_with("_feat.npy")) && looks(entry, false)) {
+      names += concat(names.empty() ? "" : ", ", entry);
+    }
+  }
+  if (!names.empty())
+    data.notes.push_back(concat("Not read, as features are files WHAT_feat.npy beside the table: ", names, "."));
+}
+
+}  // namespace detail
+
 /// The modalities of a folder, WHAT_feat.npy each, sorted by name, with notes about missing features.
 inline void read_modalities(const std::string& folder, const std::vector<std::string>& wanted, Dataset& data) {
   constexpr std::string_view ending = "_feat.npy";
@@ -70,6 +106,7 @@ inline void read_modalities(const std::string& folder, const std::vector<std::st
       data.notes.push_back(concat(name, ": ", missing, " of ", modality.rows,
                                   " items have no features (a zero row, or a value that is not finite)."));
   }
+  detail::note_other_features(folder, data);
 }
 
 }  // namespace dream

@@ -13,7 +13,9 @@
 
 #include <dream/core/error.hpp>
 #include <dream/core/file.hpp>
+#include <dream/data/columns.hpp>
 #include <dream/data/dataset.hpp>
+#include <dream/data/delimited_text.hpp>
 #include <dream/data/ids.hpp>
 #include <dream/data/interaction_file.hpp>
 #include <dream/data/interactions.hpp>
@@ -28,9 +30,13 @@ struct ReadOptions {
   SplitRule split = SplitRule::given;           ///< `given` falls back to `random` where the files hold no split
   std::array<double, 3> ratios{0.8, 0.1, 0.1};  ///< of train, valid and test
   std::uint64_t seed = 999;                     ///< of the random split
+  std::string valid_from;                       ///< of a split by date: a time as the file has them; empty: no valid
+  std::string test_from;                        ///< likewise
   int k_core = 0;                               ///< users and items with fewer interactions are removed, repeatedly
   bool merge_duplicates = false;                ///< keep the first of equal pairs; otherwise they are an error
   IdKind ids = IdKind::automatic;               ///< automatic: integers if the first id is one
+  ColumnOptions columns;                        ///< of a table: which is what, and what separates them
+  std::optional<double> min_rating;             ///< interactions with a lower rating are dropped
   std::vector<std::string> modalities;          ///< the ones to read, by name; none named: all
 };
 
@@ -50,6 +56,35 @@ inline std::vector<index_t> compact(IdMap& ids, const std::vector<std::uint8_t>&
   return row;
 }
 
+/// Moves the features of every item to its new row, -1 for none; `count` rows are left.
+inline void move_rows(Modality& modality, const std::vector<index_t>& item_row, index_t count) {
+  const std::size_t cols = static_cast<std::size_t>(modality.cols);
+  for (std::size_t i = 0; i < item_row.size(); ++i) {
+    if (item_row[i] < 0) continue;
+    const std::size_t to = static_cast<std::size_t>(item_row[i]);  // never above i
+    if (to != i) std::copy_n(modality.values.begin() + i * cols, cols, modality.values.begin() + to * cols);
+    modality.present[to] = modality.present[i];
+  }
+  modality.rows = count;
+  modality.values.resize(static_cast<std::size_t>(count) * cols);
+  modality.present.resize(static_cast<std::size_t>(count));
+}
+
+/// Leaves out items that neither an interaction nor the features of a modality name.
+inline void drop_nameless_items(Interactions& raw, Dataset& data) {
+  std::vector<std::uint8_t> named(static_cast<std::size_t>(raw.items.count), 0);
+  for (const index_t item : raw.item) named[static_cast<std::size_t>(item)] = 1;
+  for (const Modality& modality : data.modalities)
+    for (std::size_t i = 0; i < named.size(); ++i) named[i] |= modality.present[i];
+  const std::int64_t nameless = std::count(named.begin(), named.end(), 0);
+  if (nameless == 0) return;
+  const std::vector<index_t> row = compact(raw.items, named);
+  for (index_t& item : raw.item) item = row[static_cast<std::size_t>(item)];
+  for (Modality& modality : data.modalities) move_rows(modality, row, raw.items.count);
+  data.notes.push_back(
+      concat(nameless, " rows of the features are no items: they are in no line and have no features."));
+}
+
 /// Restricts everything to the k-core. `source`: the file or folder, for messages.
 inline void apply_k_core(Interactions& raw, const std::string& source, Dataset& data, int k) {
   const KCore core = k_core(raw.user, raw.item, raw.users.count, raw.items.count, k);
@@ -65,16 +100,7 @@ inline void apply_k_core(Interactions& raw, const std::string& source, Dataset& 
   raw.filter(keep);
   DREAM_EXPECT(raw.size() > 0, source, ": no interaction is left by the k-core filter with k = ", k);
   for (Modality& modality : data.modalities) {
-    const std::size_t cols = static_cast<std::size_t>(modality.cols);
-    for (std::size_t i = 0; i < item_row.size(); ++i) {
-      if (item_row[i] < 0) continue;
-      const std::size_t to = static_cast<std::size_t>(item_row[i]);  // never above i
-      if (to != i) std::copy_n(modality.values.begin() + i * cols, cols, modality.values.begin() + to * cols);
-      modality.present[to] = modality.present[i];
-    }
-    modality.rows = raw.items.count;
-    modality.values.resize(static_cast<std::size_t>(modality.rows) * cols);
-    modality.present.resize(static_cast<std::size_t>(modality.rows));
+    move_rows(modality, item_row, raw.items.count);
     DREAM_EXPECT(std::count(modality.present.begin(), modality.present.end(), 1) > 0, source, ": no item of the ", k,
                  "-core has features of the modality '", modality.name, "'");
   }
@@ -95,9 +121,12 @@ inline void apply_split(Interactions& raw, const ReadOptions& options, bool vali
     data.notes.push_back("There is no valid.txt, so valid interactions were drawn at random from train.txt.");
   } else if (rule == SplitRule::random) {
     raw.label = split_random(raw.user, raw.users.count, options.ratios, options.seed);
-  } else if (rule == SplitRule::time) {
-    DREAM_EXPECT(!raw.timestamp.empty(), source, ": has no timestamp column, which a split by time needs");
-    raw.label = split_by_time(raw.user, raw.users.count, raw.timestamp, options.ratios);
+  } else if (rule != SplitRule::given) {
+    DREAM_EXPECT(!raw.timestamp.empty(), source, ": has no timestamp column, which a split by time needs",
+                 " (time_column names it)");
+    raw.label = rule == SplitRule::time   ? split_by_time(raw.user, raw.users.count, raw.timestamp, options.ratios)
+                : rule == SplitRule::last ? split_last(raw.user, raw.users.count, raw.timestamp)
+                                          : split_by_date(raw.timestamp, raw.valid_from, raw.test_from);
   }
   std::array<std::size_t, 3> counts{};
   for (const std::uint8_t label : raw.label) ++counts[label];
@@ -131,6 +160,69 @@ inline std::filesystem::path find_table(const std::filesystem::path& folder) {
     fail(folder.string(), ": found ", found.size(), " .inter files, expected one, or one named ",
          named.filename().string());
   return found[0];
+}
+
+/// Whether a table's fields are separated by TABs. Rewrites the text so where the options name a separator, or where a
+/// plain file has quoted fields.
+inline bool split_at_tabs(TextFile& file, bool plain, const std::string& named) {
+  std::string separator = separator_named(named);
+  if (plain && separator.empty() && has_quoted_fields(file)) {
+    const char* const line = first_line<true>(file);
+    separator = separator_of_line({line, std::find(line, static_cast<const char*>(file.end()), '\n')});
+  }
+  if (!separator.empty()) file.rewritten = with_tabs(file, separator);
+  return !plain || !separator.empty();
+}
+
+/// Reads a table and returns where its rows begin. Blanks: fields end at blanks and commas too. A `plain` file may lack
+/// the header.
+template <bool Blanks>
+const char* read_table(const TextFile& file, bool plain, const ReadOptions& read, IdColumn& users, IdColumn& items,
+                       Interactions& raw, std::vector<std::string>& notes) {
+  const ColumnOptions& options = read.columns;
+  const char* rows = first_line<Blanks>(file);
+  DREAM_EXPECT(rows < file.end(), file.path, ": holds no interactions");
+  std::vector<Column> columns;
+  const bool by_number = columns_by_number(options);
+  DREAM_EXPECT(plain || !by_number, file.path, ": has a header, expected columns by name, not by number");
+  if (!by_number && (!plain || is_header<Blanks>(file, rows, options))) {
+    columns = parse_header<Blanks>(file, rows, options);
+  } else {
+    columns = columns_without_header(file, rows, fields_of<Blanks>(file, rows).size(), options);
+    const auto number_of = [&](Column c) {
+      return static_cast<std::size_t>(std::find(columns.begin(), columns.end(), c) - columns.begin());
+    };
+    if (!by_number)
+      refuse_unlike_first_line<Blanks>(file, rows, number_of(Column::user), number_of(Column::item),
+                                       "(user_column and item_column name its columns; if it is an interaction, "
+                                       "user_column = 1 says that there is no header)");
+  }
+  const bool rated = std::count(columns.begin(), columns.end(), Column::rating) > 0;
+  const bool by_place = !by_number && columns.size() == 3 && rows == first_line<Blanks>(file);
+  if (read.min_rating && !rated)
+    fail(file.path, ": has no rating column, which min_rating needs (rating_column names it)");
+  if (rated && !read.min_rating) notes.push_back("There is a rating column, which is not used (min_rating does).");
+  const TimeColumn times = parse_table<Blanks>(file, rows, columns, users, items, rated && read.min_rating, raw);
+  if (by_place && times.look_like_ratings()) {
+    const char* const remedy = " (rating_column = 3 or time_column = 3 says which)";
+    if (read.split != SplitRule::given && read.split != SplitRule::random)
+      file.bad(rows, "the third column looks like ratings, expected timestamps for a split by time", remedy);
+    notes.push_back(concat("The third column was read as timestamps but looks like ratings", remedy, "."));
+  }
+  if (read.split == SplitRule::date && !raw.timestamp.empty()) {
+    const auto cut = [&](const char* key, const std::string& text) {
+      const auto from = times.first_from(text, raw.timestamp);
+      if (!from)
+        fail(file.path, ": found ", key, " = '", text, "', expected ", times.dates() ? "a date" : "a number",
+             " like the timestamps of the file");
+      return *from;
+    };
+    raw.test_from = cut("test_from", read.test_from);
+    raw.valid_from = read.valid_from.empty() ? raw.test_from : cut("valid_from", read.valid_from);
+    DREAM_EXPECT(raw.valid_from <= raw.test_from, file.path, ": found valid_from = ", read.valid_from,
+                 " behind test_from = ", read.test_from);
+  }
+  return rows;
 }
 
 }  // namespace detail
@@ -187,44 +279,24 @@ inline Dataset read_dataset(const std::string& path, const ReadOptions& options 
       return path;
     };
   } else {
-    const detail::TextFile& file = files.emplace_back(table.string());
-    const char* rows = plain ? detail::first_line<true>(file) : detail::first_line<false>(file);
-    DREAM_EXPECT(rows < file.end(), file.path, ": holds no interactions");
-    std::vector<detail::Column> columns;
-    if (!plain) {
-      columns = detail::parse_header<false>(file, rows);
-      detail::parse_table<false>(file, rows, columns, users, items, raw);
+    detail::TextFile& file = files.emplace_back(table.string());
+    const bool split_at_tabs = detail::split_at_tabs(file, plain, options.columns.separator);
+    const char* rows = nullptr;
+    if (split_at_tabs) {
+      rows = detail::read_table<false>(file, plain, options, users, items, raw, data.notes);
     } else {
-      std::size_t fields = 0;
-      bool header = false;
-      for (const char* p = rows; p; ++fields) {
-        const std::string_view field = detail::field_at<true>(p, file.end());
-        const detail::Column column = detail::column_of(field);
-        header = header || column == detail::Column::user || column == detail::Column::item;
-        p = detail::next_field<true>(field.data() + field.size(), file.end());
-      }
-      if (header) {
-        columns = detail::parse_header<true>(file, rows);
-      } else {
-        if (fields < 2 || fields > 3)
-          file.bad(rows, "found ", fields, fields == 1 ? " column" : " columns",
-                   ", expected user, item and perhaps timestamp, or a header line that names the columns");
-        columns = {detail::Column::user, detail::Column::item};
-        if (fields == 3) columns.push_back(detail::Column::timestamp);
-      }
-      detail::parse_table<true>(file, rows, columns, users, items, raw);
+      rows = detail::read_table<true>(file, plain, options, users, items, raw, data.notes);
     }
-    place = [&files, rows, plain](std::int64_t i) {
-      return plain ? detail::place_in_table<true>(files[0], rows, i) : detail::place_in_table<false>(files[0], rows, i);
+    place = [&files, rows, split_at_tabs](std::int64_t i) {
+      return split_at_tabs ? detail::place_in_table<false>(files[0], rows, i)
+                           : detail::place_in_table<true>(files[0], rows, i);
     };
   }
 
   // Rows of users and items.
   const std::string source = files[0].path;
-  users.refuse_far(files, raw.size(), !plain);
-  if (data.modalities.empty()) items.refuse_far(files, raw.size(), !plain);
-  raw.users = user_list ? std::move(*user_list) : users.ids();
-  raw.items = item_list ? *item_list : items.ids();
+  raw.users = user_list ? std::move(*user_list) : users.ids_without_gaps(raw.user);
+  raw.items = item_list ? *item_list : data.modalities.empty() ? items.ids_without_gaps(raw.item) : items.ids();
   if (!data.modalities.empty()) {
     const index_t rows = data.modalities[0].rows;
     const std::string feature_file = data.modalities[0].name + "_feat.npy";
@@ -240,6 +312,7 @@ inline Dataset read_dataset(const std::string& path, const ReadOptions& options 
            feature_file, " has ", rows, " rows (ids reach ", raw.items.count - 1, ")");
     } else {
       raw.items.count = rows;
+      detail::drop_nameless_items(raw, data);
     }
   }
 
@@ -253,6 +326,16 @@ inline Dataset read_dataset(const std::string& path, const ReadOptions& options 
     const std::int64_t before = raw.size();
     raw.filter(keep);
     data.notes.push_back(concat(before - raw.size(), " repeated interactions were removed."));
+  }
+  if (options.min_rating) {
+    keep.assign(raw.user.size(), 1);
+    for (std::size_t i = 0; i < raw.rating.size(); ++i) keep[i] = raw.rating[i] >= *options.min_rating;
+    const std::int64_t before = raw.size();
+    DREAM_EXPECT(!lists, path, ": lists hold no ratings, which min_rating needs");
+    raw.filter(keep);
+    data.notes.push_back(concat(before - raw.size(), " of ", before, " interactions have a rating below ",
+                                *options.min_rating, " and were dropped."));
+    DREAM_EXPECT(raw.size() > 0, source, ": no interaction has a rating of at least ", *options.min_rating);
   }
   if (options.k_core > 0) detail::apply_k_core(raw, path, data, options.k_core);
   detail::apply_split(raw, options, valid_is_missing, source, data);

@@ -50,16 +50,22 @@ inline void write_dataset(const Dataset& data, const std::string& dir, Existing 
   }
 
   const std::array<const Pairs*, 3> splits{&data.train, &data.valid, &data.test};
-  index_t users = 0, items = 0;
+  // A row that neither a line nor features name is read back where a list names it.
+  std::vector<std::uint8_t> users(static_cast<std::size_t>(data.users.count), 0),
+      items(static_cast<std::size_t>(data.items.count), 0);
   bool timed = true;
   for (const Pairs* pairs : splits) {
-    for (const index_t u : pairs->user) users = std::max(users, u + 1);
-    for (const index_t i : pairs->item) items = std::max(items, i + 1);
+    for (const index_t u : pairs->user) users[static_cast<std::size_t>(u)] = 1;
+    for (const index_t i : pairs->item) items[static_cast<std::size_t>(i)] = 1;
     timed = timed && pairs->timestamp.size() == pairs->user.size();
   }
-  if (!data.modalities.empty()) items = data.modalities[0].rows;
-  if (!data.users.is_identity() || users != data.users.count) write_ids((folder / "user_ids.tsv").string(), data.users);
-  if (!data.items.is_identity() || items != data.items.count) write_ids((folder / "item_ids.tsv").string(), data.items);
+  for (const Modality& modality : data.modalities)
+    for (std::size_t i = 0; i < items.size(); ++i) items[i] |= modality.present[i];
+  const auto needs_list = [](const IdMap& ids, const std::vector<std::uint8_t>& named) {
+    return !ids.is_identity() || std::count(named.begin(), named.end(), 0) > 0;
+  };
+  if (needs_list(data.users, users)) write_ids((folder / "user_ids.tsv").string(), data.users);
+  if (needs_list(data.items, items)) write_ids((folder / "item_ids.tsv").string(), data.items);
 
   AtomicFile file((folder / (folder.filename().string() + ".inter")).string());
   file.write(timed ? "userID\titemID\ttimestamp\tx_label\n" : "userID\titemID\tx_label\n");

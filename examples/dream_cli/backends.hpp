@@ -53,8 +53,8 @@ struct SimilarityRun {
   dream::index_t k;
 };
 
-/// The commands on a backend that runs kernels. Everything is handed over in host memory and copied there; `threads` are
-/// those of the host, for emulated kernels.
+/// The commands on a backend that runs kernels. Everything is handed over in host memory and copied there; `threads`
+/// are those of the host, for emulated kernels.
 struct KernelCommands {
   int (*train)(int threads, const Preparation&, const TrainingRun&);
   dream::Evaluation (*evaluate)(int threads, const EvaluationRun&);

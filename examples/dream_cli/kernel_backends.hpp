@@ -1,5 +1,5 @@
-// What a program is linked with besides the host's backend: cuda.cu where it is built with nvcc, emulated.cpp where it is
-// one for tests; without_cuda.cpp and without_emulated.cpp else.
+// What a program is linked with besides the host's backend: cuda.cu where it is built with nvcc, emulated.cpp where it
+// is one for tests; without_cuda.cpp and without_emulated.cpp else.
 #pragma once
 
 #include <string>

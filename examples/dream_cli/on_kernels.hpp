@@ -43,23 +43,22 @@ std::vector<dream::Scored<double>> similar_with(dream::Context<B>& context, cons
 /// The commands on contexts of a kind, which are made of the number of the host's threads.
 template <class MakesContext>
 const KernelCommands* commands_on() {
-  static constexpr KernelCommands commands{
-      [](int threads, const Preparation& p, const TrainingRun& training) {
-        MakesContext context(threads);
-        return train_with(context, p, training);
-      },
-      [](int threads, const EvaluationRun& e) {
-        MakesContext context(threads);
-        return evaluate_with(context, e);
-      },
-      [](int threads, const RecommendationRun& r) {
-        MakesContext context(threads);
-        recommend_with(context, r);
-      },
-      [](int threads, const SimilarityRun& s) {
-        MakesContext context(threads);
-        return similar_with(context, s);
-      }};
+  static constexpr KernelCommands commands{[](int threads, const Preparation& p, const TrainingRun& training) {
+                                             MakesContext context(threads);
+                                             return train_with(context, p, training);
+                                           },
+                                           [](int threads, const EvaluationRun& e) {
+                                             MakesContext context(threads);
+                                             return evaluate_with(context, e);
+                                           },
+                                           [](int threads, const RecommendationRun& r) {
+                                             MakesContext context(threads);
+                                             recommend_with(context, r);
+                                           },
+                                           [](int threads, const SimilarityRun& s) {
+                                             MakesContext context(threads);
+                                             return similar_with(context, s);
+                                           }};
   return &commands;
 }
 

@@ -61,8 +61,8 @@ class Workplace {
   /// Runs `dream ARGUMENTS` in the folder under a shell; `before` are commands before it ("ulimit -f 10;").
   Outcome run(const std::string& arguments, const std::string& before = "") const {
     // One thread, unless the arguments say more: tests run beside each other.
-    const std::string command = "cd '" + path_ + "' && export OMP_NUM_THREADS=1 && { " +
-                                before + " exec '" + program_ + "' " + arguments + "; } >.stdout 2>.stderr </dev/null";
+    const std::string command = "cd '" + path_ + "' && export OMP_NUM_THREADS=1 && { " + before + " exec '" + program_ +
+                                "' " + arguments + "; } >.stdout 2>.stderr </dev/null";
     const int status = std::system(("( " + command + " )").c_str());
     Outcome outcome;
     outcome.code = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);

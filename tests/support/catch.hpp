@@ -31,8 +31,8 @@ inline bool skipped = false;  ///< whether a test case of this run called DREAM_
 /// Whether tests take all sizes, types and orders, as those with ctest's label `exhaustive` do, or a telling few.
 inline bool exhaustive() { return std::getenv("DREAM_TEST_EXHAUSTIVE") != nullptr; }
 
-/// The sizes that a test takes: all of them in exhaustive tests, else a telling few. A test case that calls it has the tag
-/// [sizes], by which ctest runs it both ways (kernel tests are run both ways anyhow).
+/// The sizes that a test takes: all of them in exhaustive tests, else a telling few. A test case that calls it has the
+/// tag [sizes], by which ctest runs it both ways (kernel tests are run both ways anyhow).
 template <class T = int>
 std::vector<T> sizes(std::initializer_list<T> few, std::initializer_list<T> all) {
   return exhaustive() ? all : few;

@@ -145,7 +145,8 @@ class ThreadPool {
     }
   }
 
-  /// Waits while waiting(value) holds, at first awake, unless there are more threads than processors. Returns the value.
+  /// Waits while waiting(value) holds, at first awake, unless there are more threads than processors. Returns the
+  /// value.
   template <class Waiting>
   std::uint32_t wait_while(Waiting waiting, const std::atomic<std::uint32_t>& value) const {
     std::uint32_t found = value.load(std::memory_order_acquire);

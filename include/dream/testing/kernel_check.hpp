@@ -203,8 +203,8 @@ class KernelBuffers {
   std::vector<Buffer> buffers_;
 };
 
-/// How check_kernels runs what it checks: each thread order and each poison apart, so that the report says which of them
-/// matters, or two runs that differ in both, in a third of the time.
+/// How check_kernels runs what it checks: each thread order and each poison apart, so that the report says which of
+/// them matters, or two runs that differ in both, in a third of the time.
 enum class KernelRuns { all, two };
 inline KernelRuns kernel_runs = KernelRuns::all;
 

@@ -1,4 +1,5 @@
-// Compiled for two instruction sets. UNIT_NAME() is how far products are from plain loops; 1 where a selection is wrong.
+// Compiled for two instruction sets. UNIT_NAME() is how far products are from plain loops; 1 where a selection is
+// wrong.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -16,8 +17,10 @@ double worst_difference() {
   constexpr index_t rows = 150, cols = 70, depth = 90;
   Matrix<float, Cpu> a(rows, depth), b(cols, depth), c(rows, cols);
   const RandomStream random{7};
-  for (std::int64_t i = 0; i < a.size(); ++i) a.data()[i] = static_cast<float>(random.normal(static_cast<std::uint64_t>(i)));
-  for (std::int64_t i = 0; i < b.size(); ++i) b.data()[i] = static_cast<float>(random.normal(100000 + static_cast<std::uint64_t>(i)));
+  for (std::int64_t i = 0; i < a.size(); ++i)
+    a.data()[i] = static_cast<float>(random.normal(static_cast<std::uint64_t>(i)));
+  for (std::int64_t i = 0; i < b.size(); ++i)
+    b.data()[i] = static_cast<float>(random.normal(100000 + static_cast<std::uint64_t>(i)));
   gemm<float>(context, Op::none, Op::transpose, 1.0F, a.view(), b.view(), 0.0F, c.view());
   double worst = 0;
   for (index_t i = 0; i < rows; ++i) {

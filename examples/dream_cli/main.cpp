@@ -58,8 +58,7 @@ int run(int argc, char** argv) {
       for (const CLI::Option* option : parsed->get_options()) known.push_back(option->get_name());
     }
     if (!unknown.empty()) {
-      message = "unknown argument '" + unknown + "'; did you mean '" +
-                nearest(unknown.substr(0, unknown.find('=')), known) + "'?";
+      message = "unknown argument '" + unknown + "'" + did_you_mean(unknown.substr(0, unknown.find('=')), known);
     }
     std::fprintf(stderr, "dream: error: %s\nSee '%s --help'.\n", message.c_str(), subject.c_str());
     return Exit::usage;

@@ -35,7 +35,7 @@ const std::vector<std::string>& ignored() {
 
 }  // namespace
 
-std::string nearest(const std::string& word, const std::vector<std::string>& known) {
+std::string did_you_mean(const std::string& word, const std::vector<std::string>& known) {
   const std::string a = key_makers::lower(word);
   std::string best;
   std::size_t best_edits = std::numeric_limits<std::size_t>::max();
@@ -57,7 +57,8 @@ std::string nearest(const std::string& word, const std::vector<std::string>& kno
       best = name;
     }
   }
-  return best;
+  if (best_edits > (a.size() + 1) / 3) return "";
+  return "; did you mean '" + best + "'?";
 }
 
 std::string own_name(const std::string& key) {
@@ -78,7 +79,7 @@ void apply(Settings& settings, const Given& given) {
   }
   std::vector<std::string> known;
   for (const Key& key : keys()) known.push_back(key.name);
-  dream::fail(given.place, ": unknown key '", given.key, "'; did you mean '", nearest(given.key, known), "'?");
+  dream::fail(given.place, ": unknown key '", given.key, "'", did_you_mean(given.key, known));
 }
 
 std::vector<Given> given_in_file(const std::string& path) {

@@ -59,7 +59,7 @@ std::optional<Difference> first_difference(const Settings& first, const Settings
 /// A list of all keys with values, default and meaning.
 std::string describe_keys();
 
-/// Of `known`, the name with the fewest single-letter edits to `word`.
-std::string nearest(const std::string& word, const std::vector<std::string>& known);
+/// "; did you mean '...'?" with the nearest of `known`, or nothing where it is more than (letters + 1) / 3 edits away.
+std::string did_you_mean(const std::string& word, const std::vector<std::string>& known);
 
 }  // namespace dream_cli

@@ -137,7 +137,7 @@ void expect_grids(const Grids& grids, const Settings& common, const std::string&
   for (const ModelGrid& grid : grids) {
     const auto& names = model_names();
     DREAM_EXPECT(std::find(names.begin(), names.end(), grid.model) != names.end(), place, ": unknown model '",
-                 grid.model, "'; did you mean '", nearest(grid.model, names), "'?");
+                 grid.model, "'", did_you_mean(grid.model, names));
     const SearchSpace space = grid_of(grids, grid.model, common);
     for (const Dimension& d : space.dimensions)
       DREAM_EXPECT(d.key != "model", place, ": ", grid.model, ": model is not searched over: a grid is of one model");

@@ -173,4 +173,38 @@ TEST_CASE("generated data are the same for the same seed and are not written ove
   CHECK_FALSE(place.has("x"));
 }
 
+TEST_CASE("Ids that occur nowhere are neither listed nor recommended, and users without training get what is popular") {
+  NEEDS_PROGRAM();
+  const Workplace place;
+  // Users 7, 17, 27 ... and items 5, 15, 25 ...; item 5 is everybody's, user 407 has no training interaction.
+  std::string table = "userID\titemID\tx_label\n";
+  for (int u = 0; u < 40; ++u)
+    for (int i = 0; i < 6; ++i)
+      table +=
+          dream::concat(10 * u + 7, "\t", i == 0 ? 5 : 10 * ((7 * u + 3 * i) % 29 + 1) + 5, "\t", i == 5 ? 2 : 0, "\n");
+  place.write("gaps/gaps.inter", table + "407\t15\t2\n");
+  const Outcome trained = place.run("train --data gaps --out r --model mf --epochs 2 --set embedding_size=8");
+  INFO(trained.err);
+  REQUIRE(trained.code == 0);
+  const std::string lists = "recommend --data gaps --checkpoint r/best.safetensors --k 3 --out ";
+  const Outcome run = place.run(lists + "top.tsv");
+  INFO(run.err);
+  REQUIRE(run.code == 0);
+  CHECK(contains(run.err, "1 "));  // the note counts the user without training interactions
+  std::istringstream lines(place.read("top.tsv"));
+  std::string line;
+  std::getline(lines, line);
+  std::set<int> users;
+  for (int user = 0, item = 0; lines >> user >> item; std::getline(lines, line)) {
+    CHECK(user % 10 == 7);
+    CHECK(item % 10 == 5);
+    users.insert(user);
+  }
+  CHECK(users.size() == 41);
+  CHECK(contains(place.read("top.tsv"), "407\t5\t1\t"));  // the item with most training interactions
+  REQUIRE(place.run(lists + "some.tsv --unknown-users skip").code == 0);
+  CHECK_FALSE(contains(place.read("some.tsv"), "\n407\t"));
+  CHECK_FAILS(place.run("similar --data gaps --checkpoint r/best.safetensors --item 6"), 1, "no such item in the data");
+}
+
 }  // namespace dream_tests::cli_serve

@@ -28,6 +28,7 @@ TEST_CASE("a command line that makes no sense ends with exit code 2 and the near
   NEEDS_PROGRAM();
   const Workplace place;
   CHECK_FAILS(place.run(""), 2, "subcommand");
+  CHECK(place.run("zebra").err.find("did you mean") == std::string::npos);
   CHECK_FAILS(place.run("trian"), 2, "unknown argument 'trian'; did you mean 'train'?");
   CHECK_FAILS(place.run("train"), 2, "--data");
   CHECK_FAILS(place.run("train --data d"), 2, "--out");

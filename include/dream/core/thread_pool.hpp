@@ -47,7 +47,7 @@ class ThreadPool {
  public:
   /// threads <= 0: available_processors().
   explicit ThreadPool(int threads = 0)
-      : processors_(available_processors()), threads_(threads > 0 ? threads : processors_) {}
+      : processors_(threads == 1 ? 1 : available_processors()), threads_(threads > 0 ? threads : processors_) {}
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
   ~ThreadPool() {

@@ -2,14 +2,14 @@
 // (dream/train/sampler.hpp) to the last one.
 //
 //   place = batch * batch_size + thread;   (user, positive) = interaction number permutation_epoch(place);
-//   negative = the first of up to 64 uniform candidates that the user does not have; else, and at once for a user who
-//   has more than half of the candidates, one drawn among all those that the user does not have.
+//   negative = the first of up to 64 uniform candidates that the user does not have, else one drawn among all those
+//   that the user does not have.
 //
 // Everything is a pure function of (seed, epoch, place), and epoch and batch are read from device memory, where
 // AdvanceBatch moves them on: a captured CUDA graph draws the next batch with every replay. The number of pairs is the
 // host's to know, as it sizes all else in a step: a short last batch is launched by itself, with that count. A thread a
-// pair; a row of interactions is searched by halving, and the one among those left is found by halving too. 64-bit
-// integers only.
+// pair; a row of interactions is searched by halving, and the rare last resort is found by halving too instead of a
+// walk over all candidates. 64-bit integers only.
 //
 // Floor: some 300 integer operations and 20 dependent reads a pair; the time is that of the reads' latency.
 #pragma once
@@ -107,8 +107,7 @@ struct DrawPairs {
     const std::int64_t degree = th.load_readonly(source.offsets + user + 1) - first;
     const index_t* row = source.indices + first;
     const std::uint64_t count = static_cast<std::uint64_t>(source.candidates.size);
-    const std::uint64_t attempts = static_cast<std::uint64_t>(degree) <= count / 2 ? 32 : 0;
-    for (std::uint64_t attempt = 0; attempt < attempts; ++attempt) {
+    for (std::uint64_t attempt = 0; attempt < 32; ++attempt) {
       const RandomBlock block = random.block((attempt << 48) | place);
       for (int half = 0; half < 2; ++half) {
         const std::uint64_t bits = half == 0 ? block.low() : block.high();

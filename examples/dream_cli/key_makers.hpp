@@ -193,12 +193,12 @@ Key names(std::string name, std::string help, Field field) {
 /// A text, also when written as a number; `fits` says what was expected where it does not fit.
 template <class Field>
 Key text(std::string name, std::string values, std::string help, Field field,
-         std::function<std::string(const std::string&)> fits) {
+         const std::function<std::string(const std::string&)>& fits) {
   return {std::move(name), std::move(values), std::move(help), [field](const Settings& s) { return json(field(s)); },
           [field, fits](Settings& s, const json& v) -> std::string {
             if (!v.is_string() && !v.is_number() && !v.is_null()) return "a text";
             const std::string given = v.is_string() ? v.get<std::string>() : v.is_null() ? "" : v.dump();
-            const std::string expected = fits(given);
+            std::string expected = fits(given);
             if (expected.empty()) field(s) = given;
             return expected;
           }};

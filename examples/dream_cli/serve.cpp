@@ -40,7 +40,7 @@ std::vector<index_t> read_users(const std::string& path, const dream::IdMap& ids
 
 /// Leaves the run the vectors of items that its model has placed, and returns which these are; none: all.
 std::vector<index_t> keep_candidates(StoredRun& run, const dream::Dataset& data) {
-  const std::vector<index_t> items = candidates_of(run, data);
+  std::vector<index_t> items = candidates_of(run, data);
   if (items.empty()) return items;
   dream::Matrix<float, dream::Cpu> kept(static_cast<index_t>(items.size()), run.items.cols());
   for (index_t r = 0; r < kept.rows(); ++r)

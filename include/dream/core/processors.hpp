@@ -60,14 +60,14 @@ inline int cgroup_processors(const std::string& root = "") {
     // In a container the path may be the host's; then only the mount's own root exists, which is looked at last.
     for (std::string path(line.substr(second + 1));; path.resize(path.rfind('/'))) {
       if (!path.empty() && path.back() == '/') path.pop_back();
+      std::string folder = root;
       if (unified) {
-        const std::string folder = root + "/sys/fs/cgroup" + path;
-        const std::string text = small_file(folder + "/cpu.max");
+        const std::string text = small_file(folder.append("/sys/fs/cgroup").append(path).append("/cpu.max"));
         std::string_view period = text;
         take_number(period);
         limit(processors_of_quota(text, period));
       } else {
-        const std::string folder = root + "/sys/fs/cgroup/cpu" + path;
+        folder.append("/sys/fs/cgroup/cpu").append(path);
         limit(processors_of_quota(small_file(folder + "/cpu.cfs_quota_us"), small_file(folder + "/cpu.cfs_period_us")));
       }
       if (path.find('/') == std::string::npos) break;

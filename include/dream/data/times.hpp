@@ -27,7 +27,7 @@ struct ExactTime {
   std::int64_t whole = 0;
   std::string fraction{};
 
-  friend auto operator<=>(const ExactTime&, const ExactTime&) = default;
+  friend auto operator<=>(const ExactTime&, const ExactTime&) = default;  // NOLINT(modernize-use-nullptr)
 };
 
 /// A decimal number, such as -7.75 or 1.5e3, of magnitude below 9e18.

@@ -43,7 +43,6 @@ inline void pause_thread() {
 
 /// A pool serves one calling thread at a time; several threads take a pool each. Its threads start with the first loop
 /// that needs them. Where the system gives no more threads, loops run on those there are.
-// NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): what threads write is apart from what they read
 class ThreadPool {
  public:
   /// threads <= 0: available_processors().

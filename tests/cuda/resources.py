@@ -14,7 +14,7 @@ import sys
 
 ARCHITECTURES = ["80", "90", "100"]
 HEAD = ["kernel", "threads", "shared"] + ["sm_" + a for a in ARCHITECTURES]
-REWRITE = "cmake --build build/release --target dream_resource_table"
+REWRITE = "cmake --build build/ci --target dream_resource_table"
 
 
 def compile(report, nvcc, arguments):

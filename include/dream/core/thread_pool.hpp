@@ -2,6 +2,7 @@
 // waits only for threads that hold a piece of it, so a thread that the system does not run delays nobody.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>

@@ -65,6 +65,7 @@ TEST_CASE("what is being written is removed for a signal, and what was committed
 TEST_CASE("more temporaries than can be registered are written all the same") {
   const Folder folder;
   std::vector<std::unique_ptr<dream::AtomicFile>> files;
+  files.reserve(20);
   for (int i = 0; i < 20; ++i)
     files.push_back(std::make_unique<dream::AtomicFile>(folder / ("file-" + std::to_string(i))));
   dream::remove_temporaries();

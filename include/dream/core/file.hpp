@@ -218,7 +218,8 @@ inline std::vector<std::string> list_folder(const std::string& path) {
 /// The absolute path without links, "." and ".."; as given where it cannot be found out.
 inline std::string absolute_path(const std::string& path) {
   std::error_code code;
-  const std::filesystem::path found = std::filesystem::weakly_canonical(path, code);
+  std::filesystem::path found = std::filesystem::absolute(path, code);  // which a missing first part stays otherwise
+  if (!code) found = std::filesystem::weakly_canonical(found, code);
   return code ? path : found.string();
 }
 

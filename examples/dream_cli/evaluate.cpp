@@ -9,6 +9,7 @@
 
 #include "backends.hpp"
 #include "commands.hpp"
+#include "outputs.hpp"
 #include "stored_run.hpp"
 #include "table.hpp"
 
@@ -65,6 +66,8 @@ void write_by_user(const std::string& path, const dream::Evaluation& result, con
 }  // namespace
 
 int evaluate(const EvaluateArguments& arguments) {
+  if (!arguments.by_user.empty())
+    expect_out_file(arguments.by_user, {arguments.data, {{"--checkpoint", arguments.checkpoint}}}, "--by-user");
   dream::Context<dream::Cpu> context(arguments.threads);
   const StoredRun run = read_stored_run(arguments.checkpoint);
   const dream::Dataset data = read_data_of(run, arguments.data);

@@ -11,7 +11,9 @@
 
 #include "backends.hpp"
 #include "commands.hpp"
+#include "folder_lock.hpp"
 #include "id_files.hpp"
+#include "outputs.hpp"
 #include "stored_run.hpp"
 
 namespace dream_cli {
@@ -165,6 +167,12 @@ void run_recommendation(dream::Context<dream::Cpu>& context, const std::string& 
 }
 
 int recommend(const RecommendArguments& arguments) {
+  expect_out_file(arguments.out, {arguments.data,
+                                  {{"--checkpoint", arguments.checkpoint},
+                                   {"--users", arguments.users},
+                                   {"--histories", arguments.histories},
+                                   {"--items", arguments.items},
+                                   {"--without", arguments.without}}});
   dream::Context<dream::Cpu> context(arguments.threads);
   const StoredRun run = read_stored_run(arguments.checkpoint);
   DREAM_EXPECT(arguments.k <= run.items.rows(), "--k ", arguments.k, ": there are only ", run.items.rows(), " items");
@@ -196,6 +204,8 @@ int recommend(const RecommendArguments& arguments) {
 }
 
 int export_vectors(const ExportArguments& arguments) {
+  expect_out_folder(arguments.out, OutFolder::vectors, {"", {{"--checkpoint", arguments.checkpoint}}});
+  const FolderLock lock(arguments.out);
   const StoredRun run = read_stored_run(arguments.checkpoint);
   dream::export_embeddings(arguments.out, run.users.view(), run.items.view(), run.user_ids, run.item_ids);
   std::printf("%s: %d users and %d items x %d\n", arguments.out.c_str(), run.users.rows(), run.items.rows(),

@@ -9,6 +9,7 @@
 
 #include "backends.hpp"
 #include "commands.hpp"
+#include "outputs.hpp"
 #include "stored_run.hpp"
 
 namespace dream_cli {
@@ -113,6 +114,8 @@ void write_similar(dream::Context<dream::Cpu>& context, const SimilarArguments& 
 }  // namespace
 
 int similar(const SimilarArguments& arguments) {
+  if (!arguments.out.empty())
+    expect_out_file(arguments.out, {arguments.data, {{"--checkpoint", arguments.checkpoint}}});
   dream::Context<dream::Cpu> context(arguments.threads);
   const StoredRun run = read_stored_run(arguments.checkpoint);
   const dream::Dataset data = read_data_of(run, arguments.data);

@@ -23,6 +23,7 @@ struct TrainArguments {
   std::optional<std::int64_t> seed;
   int threads = 0;
   bool resume = false;
+  std::string from;  ///< checkpoint to start from; empty: anew
   std::string config;
   std::vector<std::string> assignments;  ///< of --set
 };

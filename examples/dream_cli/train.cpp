@@ -128,11 +128,21 @@ std::string result_text(const dream::Evaluation& test) {
   return table_text(rows);
 }
 
+void say(const dream::WarmStart& taken, const std::string& checkpoint, const dream::Dataset& data) {
+  std::fprintf(stderr, "note: %s: %d of %d users and %d of %d items go on from there; %d users and %d items are new\n",
+               checkpoint.c_str(), taken.users, data.user_count(), taken.items, data.item_count(),
+               data.user_count() - taken.users, data.item_count() - taken.items);
+  for (const std::string& name : taken.untouched)
+    std::fprintf(stderr, "note: %s: has no parameter %s of this shape, so it starts anew\n", checkpoint.c_str(),
+                 name.c_str());
+}
+
 int train(const TrainArguments& arguments) {
   RunFolder folder(arguments.out);
   Inputs inputs{arguments.data, {}};
   // A run that goes on has the settings of its own config.json.
-  if (!arguments.resume || !folder.has_checkpoint()) inputs.files = {{"--config", arguments.config}};
+  if (!arguments.resume || !folder.has_checkpoint())
+    inputs.files = {{"--config", arguments.config}, {"--from", arguments.from}};
   expect_out_folder(arguments.out, OutFolder::run, inputs);
   const FolderLock lock(arguments.out);
   const bool resume = arguments.resume && folder.has_checkpoint();
@@ -150,14 +160,24 @@ int train(const TrainArguments& arguments) {
     if (settings.backend == "auto") settings.backend = began.backend;
     expect_same(began, settings, folder.checkpoint());
   } else {
-    settings = merged(Settings{}, arguments);
+    Settings start;
+    if (!arguments.from.empty()) {
+      const dream::CheckpointOrigin origin = dream::checkpoint_origin(arguments.from);
+      start = settings_from_json(nlohmann::json::parse(origin.config, nullptr, false), arguments.from + ": config");
+      settings = merged(start, arguments);
+      DREAM_EXPECT(settings.model_name == origin.model, arguments.from, ": holds a ", origin.model, " model, not ",
+                   settings.model_name, "; leave --model out, or train anew without --from");
+    } else {
+      settings = merged(start, arguments);
+    }
     if (arguments.resume)
       std::fprintf(stderr, "note: %s: no checkpoint yet, starting from the beginning\n", arguments.out.c_str());
   }
 
   settings.backend = usable_backend(settings.backend);
   Signals signals;
-  return train_settings(settings, arguments.data, folder, {.resume = resume, .threads = arguments.threads}, signals);
+  return train_settings(settings, arguments.data, folder,
+                        {.resume = resume, .from = arguments.from, .threads = arguments.threads}, signals);
 }
 
 int train_settings(const Settings& settings, const std::string& data_folder, RunFolder& folder,
@@ -180,9 +200,16 @@ int train_settings(const Settings& settings, const std::string& data_folder, Run
   const dream::ModelDataOptions prepared = data_options(settings, data, data_folder);
   if (!prepared.modal) data.modalities.clear();
   const Preparation preparation{context, data, prepared};
-  const TrainingRun training{
-      settings, folder, data, fingerprint, choice.resume, choice.score_test, choice.says_notes, choice.says_outcome,
-      signals};
+  const TrainingRun training{settings,
+                             folder,
+                             data,
+                             fingerprint,
+                             choice.resume,
+                             choice.from,
+                             choice.score_test,
+                             choice.says_notes,
+                             choice.says_outcome,
+                             signals};
   if (const KernelCommands* kernels = kernel_commands(settings.backend))
     return kernels->train(context.threads(), preparation, training);
   const auto model_data = dream::prepare_data_releasing_features<float>(context, data, prepared);

@@ -6,11 +6,13 @@ namespace dream_cli {
 
 void add_train(CLI::App& app, Chosen& chosen) {
   const auto a = std::make_shared<TrainArguments>();
-  CLI::App* sub = command(app, "train", "Trains a model and writes its checkpoints, metrics and embeddings",
-                          "  dream train --data data/tiktok --out runs/tiktok\n"
-                          "  dream train --data data/tiktok --out runs/mf --model mf --set embedding_size=32\n"
-                          "  dream train --data data/tiktok --out runs/tiktok --resume --epochs 2000\n"
-                          "  dream train --help-config");
+  CLI::App* sub = command(
+      app, "train", "Trains a model and writes its checkpoints, metrics and embeddings",
+      "  dream train --data data/tiktok --out runs/tiktok\n"
+      "  dream train --data data/tiktok --out runs/mf --model mf --set embedding_size=32\n"
+      "  dream train --data data/tiktok --out runs/tiktok --resume --epochs 2000\n"
+      "  dream train --data data/december --out runs/december --from runs/november/checkpoint.safetensors --epochs 20\n"
+      "  dream train --help-config");
   add_data(sub, a->data)->required();
   sub->add_option("--out", a->out, "folder of the run; made where it is missing")->required()->type_name("DIR");
   add_model(sub, a->model, a->bma);
@@ -23,6 +25,11 @@ void add_train(CLI::App& app, Chosen& chosen) {
       ->type_name("S");
   add_threads(sub, a->threads);
   sub->add_flag("--resume", a->resume, "go on from the run's checkpoint.safetensors");
+  sub->add_option(
+         "--from", a->from,
+         "a run's checkpoint.safetensors to start from: its settings, and the embeddings of the users and items "
+         "that the data still have, by id; others are new")
+      ->type_name("FILE");
   add_config(sub, a->config, "YAML or JSON file of settings");
   add_set(sub, a->assignments, "one setting; may be repeated. Wins over --config");
   add_listing(sub, "--help-config", "list every setting with its default and meaning",

@@ -11,6 +11,7 @@
 #include <dream/eval/diagnostics.hpp>
 #include <dream/train/checkpoint.hpp>
 #include <dream/train/fit.hpp>
+#include <dream/train/warm_start.hpp>
 
 #include "commands.hpp"
 #include "models.hpp"
@@ -29,6 +30,7 @@ struct TrainingRun {
   const dream::Dataset& data;
   std::uint64_t fingerprint;
   bool resume;
+  std::string from;   ///< a checkpoint whose parameters are taken over; empty: none
   bool score_test;    ///< rank the test split in the end
   bool says_notes;    ///< about the data, on standard error
   bool says_outcome;  ///< on standard output; and how to go on where it was interrupted
@@ -37,7 +39,8 @@ struct TrainingRun {
 
 /// How settings are trained that are put together.
 struct TrainingChoice {
-  bool resume = false;  ///< go on from the folder's checkpoint
+  bool resume = false;    ///< go on from the folder's checkpoint
+  std::string from = {};  ///< start from the parameters of this checkpoint; empty: anew
   bool score_test = true;
   bool says_notes = true;  ///< about the data
   bool says_outcome = true;
@@ -69,6 +72,9 @@ dream::Diagnostics diagnose_trained(dream::Context<B>& context, dream::Trainer<M
                          trainer.train_interactions());
 }
 
+/// Says on standard error what a run starts from.
+void say(const dream::WarmStart& taken, const std::string& checkpoint, const dream::Dataset& data);
+
 /// Trains a model that is ready; everything that does not depend on what it is.
 template <class B, class Model>
 int run(dream::Context<B>& context, Model& model, const dream::ModelData<float, B>& prepared,
@@ -81,7 +87,10 @@ int run(dream::Context<B>& context, Model& model, const dream::ModelData<float, 
   options.epochs = std::numeric_limits<int>::max();
   dream::Trainer<Model> trainer(context, model, data, options);
   const dream::CheckpointOrigin origin{settings.model_name, to_json(settings).dump(), training.fingerprint};
-  if (training.resume) dream::load_checkpoint(folder.checkpoint(), trainer, origin);
+  if (training.resume)
+    dream::load_checkpoint(folder.checkpoint(), trainer, origin);
+  else if (!training.from.empty())
+    say(dream::warm_start(training.from, trainer, data), training.from, data);
   if (training.says_notes && trainer.sampler().users_without_negatives() > 0)
     std::fprintf(stderr, "note: %lld users have every item and are not trained on\n",
                  static_cast<long long>(trainer.sampler().users_without_negatives()));

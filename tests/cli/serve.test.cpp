@@ -72,10 +72,11 @@ TEST_CASE("recommendations carry the ids of the data, best first, and none that 
     if (row[0] != "user") CHECK_FALSE(contains(table, row[1] + "," + row[0] + "\n"));
 }
 
-TEST_CASE("users to recommend for come from a file, in its order, and an unknown one is named with its line") {
+TEST_CASE(
+    "users to recommend for come from a file, in its order, once each, and unknown ones are named with their line") {
   NEEDS_PROGRAM();
   const Named place;
-  place.write("users.txt", "user_7\r\nuser_0\n\nuser_11");
+  place.write("users.txt", "\xEF\xBB\xBFuser_id\nuser_7\r\nuser_0\n\nuser_7\nuser_11");
   const std::string command = "recommend --data plain.csv --checkpoint o/best.safetensors --k 1 --out top.tsv --users ";
   const Outcome run = place.run(command + "users.txt");
   INFO(run.err);
@@ -87,9 +88,19 @@ TEST_CASE("users to recommend for come from a file, in its order, and an unknown
   CHECK(rows[3][0] == "user_11");
   std::filesystem::remove(place / "top.tsv");
   place.write("users.txt", "user_7\nuser_99\n");
-  CHECK_FAILS(place.run(command + "users.txt"), 1, "users.txt:2: no user 'user_99'");
-  place.write("users.txt", "\n");
-  CHECK_FAILS(place.run(command + "users.txt"), 1, "users.txt: has no user ids");
+  CHECK_FAILS(place.run(command + "users.txt --strict"), 1, "users.txt:2: no user 'user_99'");
+  CHECK_FALSE(place.has("top.tsv"));
+  const Outcome noted = place.run(command + "users.txt");
+  CHECK(noted.code == 0);
+  CHECK(contains(noted.err, "note: users.txt:2: no user 'user_99' in the data"));
+  CHECK(rows_of(place.read("top.tsv")).size() == 2);
+  std::filesystem::remove(place / "top.tsv");
+  for (const char* text : {"\n", "user_id\n", "user_99\n"}) {
+    place.write("users.txt", text);
+    CHECK_FAILS(place.run(command + "users.txt"), 1, "users.txt: names no user of the data");
+  }
+  place.write("users.txt", std::string("\xFF\xFEu\0s\0", 6));
+  CHECK_FAILS(place.run(command + "users.txt"), 1, "UTF-16");
   CHECK_FAILS(place.run(command + "absent.txt"), 1, "absent.txt");
   CHECK_FALSE(place.has("top.tsv"));
 }

@@ -80,8 +80,8 @@ TEST_CASE("an .npz file with more or less than one stored array is an error that
   rejects(zip({{"a.npy", array}, {"b.npy", array}}), "found 2 arrays: a, b, expected one");
   rejects(zip({}), "found 0 arrays, expected one");
   rejects(zip({{"a.npy", "packed", 8}}),
-          "the array 'a' is compressed, expected it as np.savez stores it (np.save('text_feat.npy', "
-          "np.load('text_feat.npz')['a']) converts it)");
+          "the array 'a' is compressed, expected it as it is (np.savez('text_feat.npz', "
+          "np.load('text_feat.npz')['a']) stores it so)");
   rejects(zip({{"a.npy", array, 0, 1}}), "the array 'a' is encrypted");
   rejects(zip({{"a.npy", "text"}}), "a.npy: byte 0: found no .npy magic string");
   rejects("junk", "byte 0: found no zip archive");

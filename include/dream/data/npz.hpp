@@ -119,8 +119,7 @@ inline NpyMatrix read_npz(const std::string& path) {
   if (member.method != 0 || member.flags % 2 != 0) {
     const std::string name = std::filesystem::path(path).filename().string();
     fail(path, ": the array '", names, "' is ", member.flags % 2 != 0 ? "encrypted" : "compressed",
-         ", expected it as np.savez stores it (np.save('", name.substr(0, name.size() - 1), "y', np.load('", name,
-         "')['", names, "']) converts it)");
+         ", expected it as it is (np.savez('", name, "', np.load('", name, "')['", names, "']) stores it so)");
   }
   return detail::parse_npy(concat(path, ": ", member.name), archive.content(member));
 }

@@ -24,11 +24,12 @@ bool is_word(const Value& v, const std::string& word) {
 
 /// Whether all words of a list are metrics that every run reports.
 bool are_our_metrics(const Value& v) {
-  const Value list = key_makers::as_list(v);
-  const auto& names = dream::RankingMetrics::names;
-  return std::all_of(list.begin(), list.end(), [&](const Value& metric) {
-    return std::any_of(names.begin(), names.end(), [&](const char* name) { return is_word(metric, name); });
-  });
+  for (const Value& metric : key_makers::as_list(v)) {
+    bool ours = false;
+    for (const char* name : dream::RankingMetrics::names) ours = ours || is_word(metric, name);
+    if (!ours) return false;
+  }
+  return true;
 }
 
 /// Whether one uniform negative is drawn for an interaction.

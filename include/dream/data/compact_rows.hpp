@@ -55,7 +55,7 @@ inline void drop_nameless_items(Interactions& raw, Dataset& data) {
   for (index_t& item : raw.item) item = row[static_cast<std::size_t>(item)];
   for (Modality& modality : data.modalities) move_rows(modality, row, raw.items.count);
   data.notes.push_back(
-      concat(nameless, " rows of the features are no items: they are in no line and have no features."));
+      concat(nameless, " rows of the features are no items: no interaction names them, and they have no features."));
 }
 
 /// Restricts everything to the k-core. `source`: the file or folder, for messages.

@@ -17,7 +17,7 @@ struct Member {
 
 std::string number(std::uint64_t value, int width) {
   std::string bytes;
-  for (int b = 0; b < width; ++b) bytes += static_cast<char>(value >> 8 * b & 0xff);
+  for (int b = 0; b < width; ++b) bytes += static_cast<char>(b < 8 ? value >> 8 * b & 0xff : 0);
   return bytes;
 }
 

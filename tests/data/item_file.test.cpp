@@ -50,6 +50,10 @@ TEST_CASE("float_seq columns of NAME.item are modalities, by item id, whatever t
   REQUIRE(dream::fingerprint(read_dataset(folder / "a/a.inter")) == dream::fingerprint(data));
   dream::write_dataset(data, folder / "copy");
   REQUIRE(dream::fingerprint(read_dataset(folder / "copy")) == dream::fingerprint(data));
+  // In its own folder it replaces the files that it came from.
+  folder.write("a/old_feat.npz", "");
+  dream::write_dataset(data, folder / "a", dream::Existing::replace);
+  REQUIRE(dream::fingerprint(read_dataset(folder / "a")) == dream::fingerprint(data));
 }
 
 TEST_CASE("integer ids of NAME.item and of the table are numbered together") {

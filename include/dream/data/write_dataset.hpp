@@ -32,7 +32,8 @@ inline void write_dataset(const Dataset& data, const std::string& dir, Existing 
   for (const std::string& name : list_folder(folder.string())) {
     DREAM_EXPECT(existing == Existing::replace, dir, ": the folder is not empty (found ", name,
                  "), expected an empty or new one");
-    if (name.ends_with(".inter") || name.ends_with("_feat.npy") || name == "user_ids.tsv" || name == "item_ids.tsv")
+    if (name.ends_with(".inter") || name.ends_with("_feat.npy") || name.ends_with("_feat.npz") ||
+        name == folder.filename().string() + ".item" || name == "user_ids.tsv" || name == "item_ids.tsv")
       old.push_back(folder / name);
   }
   // Tables first, so that an interrupted replacement leaves no folder that looks complete.

@@ -7,6 +7,7 @@
 
 #include <dream/eval/ranking.hpp>
 #include <dream/models/model_data.hpp>
+#include <dream/serve/recommend.hpp>
 #include <dream/serve/similar.hpp>
 
 #include "kernel_backends.hpp"
@@ -36,20 +37,21 @@ struct EvaluationRun {
   const dream::EvaluationOptions& options;
 };
 
-/// Recommendations for some users, into a file.
+/// Recommendations for some users (rows of `user_vectors` and of `seen`), into a file.
 struct RecommendationRun {
-  const StoredRun& run;
+  dream::MatrixView<const float> user_vectors, item_vectors;
   const HostCsr& seen;
   std::span<const dream::index_t> users;
   dream::index_t k;
-  const dream::Dataset& data;
+  const dream::IdMap &user_ids, &item_ids;
   const std::string& out;
+  dream::ServingRules<float> rules;
 };
 
-/// The items nearest to an item.
+/// The rows nearest to one of them.
 struct SimilarityRun {
-  const StoredRun& run;
-  dream::index_t item;
+  dream::MatrixView<const float> vectors;
+  dream::index_t row;
   dream::index_t k;
 };
 
@@ -64,5 +66,8 @@ struct KernelCommands {
 
 /// Those of a usable backend; null for the host.
 const KernelCommands* kernel_commands(const std::string& backend);
+
+/// Writes recommendations with the backend that is asked for.
+void run_recommendation(dream::Context<dream::Cpu>& context, const std::string& backend, const RecommendationRun&);
 
 }  // namespace dream_cli

@@ -58,6 +58,7 @@ struct EvaluateArguments {
   std::string checkpoint;
   std::string split = "test";
   std::string backend = "cpu";
+  std::string by_user;  ///< file to write every user's metrics to; empty: none
   bool json = false;
   int threads = 0;
 };
@@ -68,8 +69,13 @@ struct RecommendArguments {
   std::int64_t k = 20;
   std::string out;
   std::string users;                      ///< file of user ids; empty: all users
+  std::string histories;                  ///< file of `user item`; empty: the users of the data
+  std::string items;                      ///< file of the item ids that may be recommended; empty: all
+  std::string without;                    ///< file of item ids that may not
+  bool strict = false;                    ///< an id of these files that the data do not have is an error
   std::string unknown_users = "popular";  ///< what users without a training interaction get: popular items, or skip
-  std::string exclude = "known";  ///< what a user has is not recommended: of train, of train and valid (known), or all
+  std::string exclude =
+      "known";  ///< what a user has is not recommended: of train, of train and valid (known), all, none
   std::string backend = "cpu";
   int threads = 0;
 };
@@ -77,7 +83,10 @@ struct RecommendArguments {
 struct SimilarArguments {
   std::string data;
   std::string checkpoint;
-  std::string item;
+  std::string item;  ///< one of item, user and all is given
+  std::string user;
+  std::string all;  ///< items or users
+  std::string out;  ///< of all
   std::int64_t k = 10;
   std::string backend = "cpu";
   int threads = 0;

@@ -8,6 +8,7 @@
 
 #include "command_line.hpp"
 #include "settings.hpp"
+#include "signals.hpp"
 
 namespace {
 
@@ -69,6 +70,7 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  clean_up_on_signals();
   try {
     const int code = run(argc, argv);
     if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) dream::fail("standard output: cannot be written");

@@ -1,8 +1,6 @@
 // The bodies of backends.hpp, for any backend that runs kernels.
 #pragma once
 
-#include <dream/serve/recommend.hpp>
-
 #include "backends.hpp"
 #include "training_run.hpp"
 
@@ -25,19 +23,17 @@ dream::Evaluation evaluate_with(dream::Context<B>& context, const EvaluationRun&
 
 template <dream::KernelBackend B>
 void recommend_with(dream::Context<B>& context, const RecommendationRun& r) {
-  const auto users = dream::upload<float>(context, r.run.users.view());
-  const auto items = dream::upload<float>(context, r.run.items.view());
+  const auto users = dream::upload<float>(context, r.user_vectors);
+  const auto items = dream::upload<float>(context, r.item_vectors);
   const auto seen = dream::upload(context, r.seen);
-  const dream::UnknownUsers unknown(r.data);
-  dream::write_recommendations<float>(context, r.out, users.view(), items.view(), seen.view(), r.users, r.k,
-                                      r.data.users, r.data.items,
-                                      {candidates_of(r.run, r.data), &unknown, r.seen.view()});
+  dream::write_recommendations<float>(context, r.out, users.view(), items.view(), seen.view(), r.users, r.k, r.user_ids,
+                                      r.item_ids, r.rules);
 }
 
 template <dream::KernelBackend B>
 std::vector<dream::Scored<double>> similar_with(dream::Context<B>& context, const SimilarityRun& s) {
-  const auto items = dream::upload<float>(context, s.run.items.view());
-  return dream::similar_items<float>(context, items.view(), s.item, s.k);
+  const auto vectors = dream::upload<float>(context, s.vectors);
+  return dream::similar_items<float>(context, vectors.view(), s.row, s.k);
 }
 
 /// The commands on contexts of a kind, which are made of the number of the host's threads.

@@ -2,13 +2,18 @@
 #include <cstdio>
 #include <numeric>
 
+#include <dream/data/fingerprint.hpp>
 #include <dream/data/ids.hpp>
+#include <dream/graph/bipartite.hpp>
 #include <dream/serve/export.hpp>
 #include <dream/serve/recommend.hpp>
-#include <dream/serve/similar.hpp>
+#include <dream/serve/recommender.hpp>
 
 #include "backends.hpp"
 #include "commands.hpp"
+#include "folder_lock.hpp"
+#include "id_files.hpp"
+#include "outputs.hpp"
 #include "stored_run.hpp"
 
 namespace dream_cli {
@@ -16,106 +21,191 @@ namespace dream_cli {
 namespace {
 
 using dream::index_t;
+using HostMatrix = dream::Matrix<float, dream::Cpu>;
 
-/// The rows of the users in a file of one id a line, in its order.
-std::vector<index_t> read_users(const std::string& path, const dream::IdMap& ids) {
-  const std::string text = dream::read_file(path);
-  const dream::IdIndex index(ids);
-  std::vector<index_t> rows;
-  std::int64_t line = 0;
-  for (std::size_t begin = 0; begin < text.size();) {
-    const std::size_t end = std::min(text.find('\n', begin), text.size());
-    std::string id = text.substr(begin, end - begin);
-    begin = end + 1;
-    ++line;
-    if (!id.empty() && id.back() == '\r') id.pop_back();
-    if (id.empty()) continue;
-    const index_t row = index.find(id);
-    DREAM_EXPECT(row >= 0, path, ":", line, ": no user '", id, "' in the data");
-    rows.push_back(row);
+/// Which of the items that have vectors may be recommended, by --items and --without. None left: an error.
+std::vector<index_t> chosen_items(const RecommendArguments& arguments, const dream::Dataset& data,
+                                  std::vector<index_t> placed) {
+  const auto rows = [&](const std::string& path) {
+    std::vector<index_t> named = read_id_file(path, data.items, "item", arguments.strict);
+    std::sort(named.begin(), named.end());
+    return named;
+  };
+  std::vector<index_t> left;
+  if (!arguments.items.empty()) {
+    const std::vector<index_t> named = rows(arguments.items);
+    std::set_intersection(placed.begin(), placed.end(), named.begin(), named.end(), std::back_inserter(left));
+    if (left.size() < named.size())
+      std::fprintf(stderr,
+                   "note: %s: %zu of %zu items have neither training interactions nor features that are read, so they "
+                   "are not recommended\n",
+                   arguments.items.c_str(), named.size() - left.size(), named.size());
+    placed = std::exchange(left, {});
   }
-  DREAM_EXPECT(!rows.empty(), path, ": has no user ids");
+  if (!arguments.without.empty()) {
+    const std::vector<index_t> named = rows(arguments.without);
+    std::set_difference(placed.begin(), placed.end(), named.begin(), named.end(), std::back_inserter(left));
+    placed = std::exchange(left, {});
+  }
+  DREAM_EXPECT(!placed.empty(), arguments.out, ": no item is left to recommend");
+  return placed;
+}
+
+/// Says how many of the listed users are unknown and what they get; without them where they get nothing.
+void treat_unknown(std::vector<index_t>& users, const dream::UnknownUsers& unknown, const std::string& why,
+                   const RecommendArguments& arguments) {
+  const auto is_unknown = [&](index_t user) { return unknown.contains(user); };
+  const auto count = std::count_if(users.begin(), users.end(), is_unknown);
+  if (count == 0) return;
+  const bool skip = arguments.unknown_users == "skip";
+  std::fprintf(stderr, "note: %td of %zu users have no %s and %s\n", count, users.size(), why.c_str(),
+               skip ? "get no list" : "get the items with most training interactions, which are their scores");
+  if (skip) std::erase_if(users, is_unknown);
+}
+
+std::vector<index_t> all_rows(index_t count) {
+  std::vector<index_t> rows(static_cast<std::size_t>(count));
+  std::iota(rows.begin(), rows.end(), 0);
   return rows;
 }
 
-/// Leaves the run the vectors of items that its model has placed, and returns which these are; none: all.
-std::vector<index_t> keep_candidates(StoredRun& run, const dream::Dataset& data) {
-  std::vector<index_t> items = candidates_of(run, data);
-  if (items.empty()) return items;
-  dream::Matrix<float, dream::Cpu> kept(static_cast<index_t>(items.size()), run.items.cols());
-  for (index_t r = 0; r < kept.rows(); ++r)
-    std::copy_n(run.items.view().row(items[static_cast<std::size_t>(r)]), kept.cols(), kept.view().row(r));
-  run.items = std::move(kept);
-  return items;
+/// The vectors of the items of data that may be other than the run's: those of the run by id, and by features those
+/// that it does not have or has not placed. `placed` receives the items that have one.
+HostMatrix item_vectors(dream::Context<dream::Cpu>& context, const StoredRun& run, const dream::Dataset& data,
+                        std::vector<index_t>& placed) {
+  HostMatrix vectors(data.item_count(), run.items.cols());
+  vectors.fill(0);
+  const dream::IdIndex known(run.item_ids);
+  std::vector<std::uint8_t> has(static_cast<std::size_t>(data.item_count()), 0);
+  std::size_t added = 0;
+  for (const index_t i : placed_items_of(run, data)) {
+    const index_t row = known.find(data.items.name(i));
+    if (row < 0) continue;
+    std::copy_n(run.items.view().row(row), vectors.cols(), vectors.view().row(i));
+    has[static_cast<std::size_t>(i)] = 1;
+  }
+  for (index_t i = 0; i < data.item_count(); ++i) added += known.find(data.items.name(i)) < 0;
+  const std::vector<index_t> by_features =
+      dream::place_by_features<float>(context, data.modalities, has, vectors.view());
+  for (const index_t i : by_features) has[static_cast<std::size_t>(i)] = 1;
+  for (index_t i = 0; i < data.item_count(); ++i)
+    if (has[static_cast<std::size_t>(i)]) placed.push_back(i);
+  if (added > 0)
+    std::fprintf(stderr, "note: %zu of %d items are not in %s\n", added, data.item_count(), run.path.c_str());
+  if (!by_features.empty())
+    std::fprintf(stderr, "note: %zu items have vectors by their features, as means of the items nearest in features\n",
+                 by_features.size());
+  if (const std::size_t without = static_cast<std::size_t>(data.item_count()) - placed.size(); without > 0)
+    std::fprintf(stderr, "note: %zu items have no vector and no features, so they are not recommended\n", without);
+  return vectors;
+}
+
+/// Lists for the users of a file, from their items in it alone.
+int recommend_from_histories(dream::Context<dream::Cpu>& context, const RecommendArguments& arguments,
+                             const StoredRun& run) {
+  const dream::Dataset data = dream::read_dataset(arguments.data, run.settings.read);
+  if (dream::fingerprint(data) != run.origin.data)
+    std::fprintf(stderr, "note: %s is not what %s was trained on; items are matched by their ids\n",
+                 arguments.data.c_str(), run.path.c_str());
+  const Histories histories = read_histories(arguments.histories, data.items, arguments.strict);
+  std::vector<index_t> placed;
+  const HostMatrix items = item_vectors(context, run, data, placed);
+  std::vector<std::uint8_t> has_vector(static_cast<std::size_t>(data.item_count()), 0);
+  for (const index_t i : placed) has_vector[static_cast<std::size_t>(i)] = 1;
+
+  const auto held =
+      dream::interaction_matrix<float>(context, histories.pairs, histories.users.count, data.item_count());
+  const dream::Recommender<float> recommender(items.view());
+  HostMatrix users(histories.users.count, items.cols());
+  users.fill(0);
+  std::vector<std::uint8_t> unknown_flags(static_cast<std::size_t>(users.rows()), 0);
+  context.parallel_for(users.rows(), [&](std::int64_t u) {
+    std::vector<index_t> history;
+    for (std::int64_t e = held.offsets[u]; e < held.offsets[u + 1]; ++e)
+      if (has_vector[static_cast<std::size_t>(held.indices[e])]) history.push_back(held.indices[e]);
+    if (history.empty())
+      unknown_flags[static_cast<std::size_t>(u)] = 1;
+    else
+      recommender.user_vector(history, users.view().row(static_cast<index_t>(u)));
+  });
+  std::vector<index_t> rows = all_rows(users.rows());
+  const dream::UnknownUsers trained(data), unknown(data, unknown_flags);
+  const dream::IdIndex known(data.users);
+  const auto seen_before = std::count_if(rows.begin(), rows.end(), [&](index_t u) {
+    const index_t row = known.find(histories.users.name(u));
+    return row >= 0 && !trained.contains(row);
+  });
+  if (seen_before > 0)
+    std::fprintf(stderr,
+                 "note: %s: %td of %d users have training interactions too; their lists are from the file alone\n",
+                 arguments.histories.c_str(), seen_before, histories.users.count);
+  treat_unknown(rows, unknown, "item that has a vector", arguments);
+  const auto seen = arguments.exclude == "none"
+                        ? dream::interaction_matrix<float>(context, {}, users.rows(), data.item_count())
+                        : dream::interaction_matrix<float>(context, histories.pairs, users.rows(), data.item_count());
+  const RecommendationRun recommendations{users.view(),
+                                          items.view(),
+                                          seen,
+                                          rows,
+                                          static_cast<index_t>(arguments.k),
+                                          histories.users,
+                                          data.items,
+                                          arguments.out,
+                                          {chosen_items(arguments, data, placed), &unknown, seen.view()}};
+  run_recommendation(context, arguments.backend, recommendations);
+  return Exit::success;
 }
 
 }  // namespace
 
+void run_recommendation(dream::Context<dream::Cpu>& context, const std::string& backend, const RecommendationRun& r) {
+  if (const KernelCommands* kernels = kernel_commands(usable_backend(backend)))
+    kernels->recommend(context.threads(), r);
+  else
+    dream::write_recommendations<float>(context, r.out, r.user_vectors, r.item_vectors, r.seen.view(), r.users, r.k,
+                                        r.user_ids, r.item_ids, r.rules);
+}
+
 int recommend(const RecommendArguments& arguments) {
+  expect_out_file(arguments.out, {arguments.data,
+                                  {{"--checkpoint", arguments.checkpoint},
+                                   {"--users", arguments.users},
+                                   {"--histories", arguments.histories},
+                                   {"--items", arguments.items},
+                                   {"--without", arguments.without}}});
   dream::Context<dream::Cpu> context(arguments.threads);
   const StoredRun run = read_stored_run(arguments.checkpoint);
   DREAM_EXPECT(arguments.k <= run.items.rows(), "--k ", arguments.k, ": there are only ", run.items.rows(), " items");
+  if (!arguments.histories.empty()) return recommend_from_histories(context, arguments, run);
   const dream::Dataset data = read_data_of(run, arguments.data);
-  std::vector<index_t> users;
-  if (arguments.users.empty()) {
-    users.resize(static_cast<std::size_t>(data.user_count()));
-    std::iota(users.begin(), users.end(), 0);
-  } else {
-    users = read_users(arguments.users, data.users);
-  }
-  const auto seen = seen_items(context, data,
-                               arguments.exclude == "train"   ? dream::Split::train
-                               : arguments.exclude == "known" ? dream::Split::valid
-                                                              : dream::Split::test);
+  std::vector<index_t> users = arguments.users.empty()
+                                   ? all_rows(data.user_count())
+                                   : read_id_file(arguments.users, data.users, "user", arguments.strict);
+  const auto seen = arguments.exclude == "none"
+                        ? dream::interaction_matrix<float>(context, {}, data.user_count(), data.item_count())
+                        : seen_items(context, data,
+                                     arguments.exclude == "train"   ? dream::Split::train
+                                     : arguments.exclude == "known" ? dream::Split::valid
+                                                                    : dream::Split::test);
   const dream::UnknownUsers unknown(data);
-  const auto is_unknown = [&](index_t user) { return unknown.contains(user); };
-  if (const auto count = std::count_if(users.begin(), users.end(), is_unknown); count > 0) {
-    const bool skip = arguments.unknown_users == "skip";
-    std::fprintf(stderr, "note: %td of %zu users have no training interaction and %s\n", count, users.size(),
-                 skip ? "get no list" : "get the items with most training interactions, which are their scores");
-    if (skip) std::erase_if(users, is_unknown);
-  }
-  const index_t k = static_cast<index_t>(arguments.k);
-  const RecommendationRun recommendations{run, seen, users, k, data, arguments.out};
-  if (const KernelCommands* kernels = kernel_commands(usable_backend(arguments.backend)))
-    kernels->recommend(context.threads(), recommendations);
-  else
-    dream::write_recommendations<float>(context, arguments.out, run.users.view(), run.items.view(), seen.view(), users,
-                                        k, data.users, data.items, {candidates_of(run, data), &unknown, seen.view()});
-  return Exit::success;
-}
-
-int similar(const SimilarArguments& arguments) {
-  dream::Context<dream::Cpu> context(arguments.threads);
-  StoredRun run = read_stored_run(arguments.checkpoint);
-  const dream::Dataset data = read_data_of(run, arguments.data);
-  index_t item = dream::IdIndex(data.items).find(arguments.item);
-  DREAM_EXPECT(item >= 0, "--item ", arguments.item, ": no such item in the data");
-  const std::vector<index_t> placed = keep_candidates(run, data);
-  if (!placed.empty()) {
-    const auto at = std::lower_bound(placed.begin(), placed.end(), item);
-    DREAM_EXPECT(at != placed.end() && *at == item, "--item ", arguments.item, ": the item has no training interaction",
-                 data.modalities.empty() ? "" : " and no features that the model reads",
-                 ", so nothing is similar to it");
-    item = static_cast<index_t>(at - placed.begin());
-  }
-  DREAM_EXPECT(arguments.k < run.items.rows(), "--k ", arguments.k, ": there are only ", run.items.rows() - 1,
-               " other items");
-  const SimilarityRun similarity{run, item, static_cast<index_t>(arguments.k)};
-  const KernelCommands* kernels = kernel_commands(usable_backend(arguments.backend));
-  const std::vector<dream::Scored<double>> found =
-      kernels != nullptr ? kernels->similar(context.threads(), similarity)
-                         : dream::similar_items<float>(context, run.items.view(), item, similarity.k);
-  std::printf("item\trank\tcosine\n");
-  int rank = 0;
-  for (const auto& near : found) {
-    const index_t row = placed.empty() ? near.index : placed[static_cast<std::size_t>(near.index)];
-    std::printf("%s\t%d\t%.6f\n", data.items.name(row).c_str(), ++rank, near.value);
-  }
+  treat_unknown(users, unknown, "training interaction", arguments);
+  const RecommendationRun recommendations{
+      run.users.view(),
+      run.items.view(),
+      seen,
+      users,
+      static_cast<index_t>(arguments.k),
+      data.users,
+      data.items,
+      arguments.out,
+      {chosen_items(arguments, data, placed_items_of(run, data)), &unknown, seen.view()}};
+  run_recommendation(context, arguments.backend, recommendations);
   return Exit::success;
 }
 
 int export_vectors(const ExportArguments& arguments) {
+  expect_out_folder(arguments.out, OutFolder::vectors, {"", {{"--checkpoint", arguments.checkpoint}}});
+  const FolderLock lock(arguments.out);
   const StoredRun run = read_stored_run(arguments.checkpoint);
   dream::export_embeddings(arguments.out, run.users.view(), run.items.view(), run.user_ids, run.item_ids);
   std::printf("%s: %d users and %d items x %d\n", arguments.out.c_str(), run.users.rows(), run.items.rows(),

@@ -7,7 +7,8 @@ namespace dream_cli {
 void add_evaluate(CLI::App& app, Chosen& chosen) {
   const auto a = std::make_shared<EvaluateArguments>();
   CLI::App* sub =
-      command(app, "evaluate", "Prints the ranking metrics of a checkpoint, for all, warm and cold items",
+      command(app, "evaluate",
+              "Prints the ranking metrics of a checkpoint, for all, warm and cold items, and what its lists look like",
               "  dream evaluate --data data/tiktok --checkpoint runs/tiktok/best.safetensors\n"
               "  dream evaluate --data data/tiktok --checkpoint runs/tiktok/best.safetensors --split valid --json");
   add_data(sub, a->data)->required();
@@ -17,6 +18,7 @@ void add_evaluate(CLI::App& app, Chosen& chosen) {
       ->capture_default_str()
       ->type_name("NAME");
   sub->add_flag("--json", a->json, "print JSON instead of a table");
+  sub->add_option("--by-user", a->by_user, "file to write every user's metrics to, a line a user")->type_name("FILE");
   add_backend(sub, a->backend);
   add_threads(sub, a->threads);
   sub->callback([a, &chosen] { chosen = [a] { return evaluate(*a); }; });
@@ -28,7 +30,9 @@ void add_recommend(CLI::App& app, Chosen& chosen) {
       app, "recommend", "Writes the k best items of users that they do not have yet: lines `user item rank score`",
       "  dream recommend --data data/tiktok --checkpoint runs/tiktok/best.safetensors --k 20 --out top20.tsv\n"
       "  dream recommend --data data/tiktok --checkpoint runs/tiktok/best.safetensors --k 5 --users users.txt --out "
-      "top5.tsv");
+      "top5.tsv\n"
+      "  dream recommend --data data/tiktok --checkpoint runs/tiktok/best.safetensors --k 5 --histories new.txt --out "
+      "new.tsv");
   add_data(sub, a->data)->required();
   add_checkpoint(sub, a->checkpoint);
   sub->add_option("--k", a->k, "items a user; fewer where a user has fewer left")
@@ -36,11 +40,21 @@ void add_recommend(CLI::App& app, Chosen& chosen) {
       ->required()
       ->type_name("N");
   sub->add_option("--out", a->out, "file to write")->required()->type_name("FILE");
-  sub->add_option("--users", a->users, "file of user ids, one a line; all users where it is not given")
+  CLI::Option* users =
+      sub->add_option("--users", a->users, "file of user ids, one a line; all users where it is not given")
+          ->type_name("FILE");
+  sub->add_option(
+         "--histories", a->histories,
+         "file of lines `user item`: lists for these users, whom training need not have seen, from their items "
+         "in it alone; the data may have new items, which are placed by their features")
+      ->excludes(users)
       ->type_name("FILE");
+  sub->add_option("--items", a->items, "file of item ids, one a line: recommend only these")->type_name("FILE");
+  sub->add_option("--without", a->without, "file of item ids, one a line: recommend none of these")->type_name("FILE");
+  sub->add_flag("--strict", a->strict, "ids in these files that the data do not have are an error, not a note");
   sub->add_option("--exclude", a->exclude,
-                  "leave out the user's items of train, of train and valid (known), or of all splits (all)")
-      ->check(CLI::IsMember({"train", "known", "all"}))
+                  "leave out the user's items of train, of train and valid (known), of all splits (all), or none")
+      ->check(CLI::IsMember({"train", "known", "all", "none"}))
       ->capture_default_str()
       ->type_name("WHAT");
   sub->add_option("--unknown-users", a->unknown_users,
@@ -57,11 +71,22 @@ void add_recommend(CLI::App& app, Chosen& chosen) {
 void add_similar(CLI::App& app, Chosen& chosen) {
   const auto a = std::make_shared<SimilarArguments>();
   CLI::App* sub =
-      command(app, "similar", "Prints the items nearest to an item by the cosine of their embeddings",
-              "  dream similar --data data/tiktok --checkpoint runs/tiktok/best.safetensors --item 42 --k 10");
+      command(app, "similar", "Prints or writes the items or users that are nearest by the cosine of their embeddings",
+              "  dream similar --data data/tiktok --checkpoint runs/tiktok/best.safetensors --item 42 --k 10\n"
+              "  dream similar --data data/tiktok --checkpoint runs/tiktok/best.safetensors --all items --k 10 --out "
+              "similar.tsv");
   add_data(sub, a->data)->required();
   add_checkpoint(sub, a->checkpoint);
-  sub->add_option("--item", a->item, "the item's id, as in the data")->required()->type_name("ID");
+  CLI::Option_group* of = sub->add_option_group("of", "One of these is given");
+  of->add_option("--item", a->item, "an item's id, as in the data")->type_name("ID");
+  of->add_option("--user", a->user, "a user's id, as in the data")->type_name("ID");
+  CLI::Option* all = of->add_option("--all", a->all, "every one of the items or users")
+                         ->check(CLI::IsMember({"items", "users"}))
+                         ->type_name("KIND");
+  of->require_option(1);
+  CLI::Option* out = sub->add_option("--out", a->out, "with --all: file to write")->type_name("FILE");
+  out->needs(all);
+  all->needs(out);
   sub->add_option("--k", a->k, "how many")->check(positive())->capture_default_str()->type_name("N");
   add_backend(sub, a->backend);
   add_threads(sub, a->threads);

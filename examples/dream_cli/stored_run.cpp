@@ -38,10 +38,8 @@ dream::Csr<float, dream::Cpu> seen_items(dream::Context<dream::Cpu>& context, co
   return dream::interaction_matrix<float>(context, seen, data.user_count(), data.item_count());
 }
 
-std::vector<dream::index_t> candidates_of(const StoredRun& run, const dream::Dataset& data) {
-  std::vector<dream::index_t> items = dream::placed_items(data, reads_features(run.settings));
-  if (items.size() == static_cast<std::size_t>(data.item_count())) items.clear();
-  return items;
+std::vector<dream::index_t> placed_items_of(const StoredRun& run, const dream::Dataset& data) {
+  return dream::placed_items(data, reads_features(run.settings));
 }
 
 StoredRanking ranking_of(dream::Context<dream::Cpu>& context, const StoredRun& run, const dream::Dataset& data,

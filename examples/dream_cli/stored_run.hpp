@@ -27,8 +27,8 @@ dream::Dataset read_data_of(const StoredRun& run, const std::string& path);
 dream::Csr<float, dream::Cpu> seen_items(dream::Context<dream::Cpu>& context, const dream::Dataset& data,
                                          dream::Split last);
 
-/// The items that the run's model can recommend (dream::placed_items); none named: all.
-std::vector<dream::index_t> candidates_of(const StoredRun& run, const dream::Dataset& data);
+/// The items that the run's model can recommend, ascending (dream::placed_items).
+std::vector<dream::index_t> placed_items_of(const StoredRun& run, const dream::Dataset& data);
 
 /// What ranking a split with a run's vectors takes, as its settings have it.
 struct StoredRanking {

@@ -6,7 +6,8 @@
 #include <dream/core/file.hpp>
 
 #include "commands.hpp"
-#include "out_folder.hpp"
+#include "folder_lock.hpp"
+#include "outputs.hpp"
 #include "report/report.hpp"
 #include "report/study_files.hpp"
 #include "study_file.hpp"
@@ -117,9 +118,10 @@ class StudyTraining {
 }  // namespace
 
 int study(const StudyArguments& arguments) {
-  expect_out_folder(arguments.out, OutFolder::study);
+  expect_out_folder(arguments.out, OutFolder::study,
+                    {arguments.data, {{"--config", arguments.config}, {"--grids", arguments.grids}}});
+  const FolderLock lock(arguments.out);
   const StudyPlan plan = make_plan(arguments);
-  const FolderLock lock(plan.out);
   write_plan(plan);
   write_study(plan);
   for (const std::string& note : plan.notes) std::fprintf(stderr, "note: %s\n", note.c_str());

@@ -26,6 +26,8 @@ dream::SyntheticModality parse_modality(const std::string& text) {
 }  // namespace
 
 int synth(const SynthArguments& arguments) {
+  const auto existing = arguments.replace ? dream::Existing::replace : dream::Existing::refuse;
+  dream::expect_room_for_dataset(arguments.out, existing);
   dream::SyntheticOptions options;
   options.users = static_cast<dream::index_t>(arguments.users);
   options.items = static_cast<dream::index_t>(arguments.items);
@@ -40,7 +42,7 @@ int synth(const SynthArguments& arguments) {
     if (text != "none") options.modalities.push_back(parse_modality(text));
   }
   const dream::Dataset data = dream::make_synthetic(options);
-  dream::write_dataset(data, arguments.out, arguments.replace ? dream::Existing::replace : dream::Existing::refuse);
+  dream::write_dataset(data, arguments.out, existing);
   std::printf("%s: %d users, %d items, %lld / %lld / %lld interactions (train / valid / test)", arguments.out.c_str(),
               data.user_count(), data.item_count(), static_cast<long long>(data.train.size()),
               static_cast<long long>(data.valid.size()), static_cast<long long>(data.test.size()));

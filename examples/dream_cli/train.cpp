@@ -1,8 +1,8 @@
 #include "backends.hpp"
-#include "out_folder.hpp"
+#include "folder_lock.hpp"
+#include "outputs.hpp"
 #include "training_run.hpp"
 
-#include <csignal>
 #include <filesystem>
 
 #include <dream/core/file.hpp>
@@ -14,8 +14,6 @@ namespace dream_cli {
 namespace {
 
 using dream::Cpu;
-
-volatile std::sig_atomic_t stop_wish = 0;
 
 /// File, --set and command line over the settings to start from.
 Settings merged(Settings settings, const TrainArguments& arguments) {
@@ -40,24 +38,6 @@ void expect_same(const Settings& began, const Settings& now, const std::string& 
 }
 
 }  // namespace
-
-void Signals::catch_them() {
-  if (caught_) return;
-  struct sigaction action = {};
-  action.sa_handler = [](int) { stop_wish = 1; };
-  action.sa_flags = static_cast<int>(SA_RESETHAND);
-  ::sigaction(SIGINT, &action, &interrupt_);
-  ::sigaction(SIGTERM, &action, &terminate_);
-  caught_ = true;
-}
-
-bool Signals::stop_asked() const { return stop_wish != 0; }
-
-Signals::~Signals() {
-  if (!caught_) return;
-  ::sigaction(SIGINT, &interrupt_, nullptr);
-  ::sigaction(SIGTERM, &terminate_, nullptr);
-}
 
 nlohmann::ordered_json metrics_json(const std::vector<std::pair<std::string, double>>& values) {
   nlohmann::ordered_json json = nlohmann::ordered_json::object();
@@ -149,8 +129,12 @@ std::string result_text(const dream::Evaluation& test) {
 }
 
 int train(const TrainArguments& arguments) {
-  expect_out_folder(arguments.out, OutFolder::run);
   RunFolder folder(arguments.out);
+  Inputs inputs{arguments.data, {}};
+  // A run that goes on has the settings of its own config.json.
+  if (!arguments.resume || !folder.has_checkpoint()) inputs.files = {{"--config", arguments.config}};
+  expect_out_folder(arguments.out, OutFolder::run, inputs);
+  const FolderLock lock(arguments.out);
   const bool resume = arguments.resume && folder.has_checkpoint();
   DREAM_EXPECT(arguments.resume || !folder.has_checkpoint(), folder.checkpoint(),
                ": there is a checkpoint already; --resume goes on from it, another --out starts anew");

@@ -1,8 +1,6 @@
 // Training a model, whatever it is and wherever it runs; what the train command and its backends share.
 #pragma once
 
-#include <csignal>
-
 #include <array>
 #include <cmath>
 #include <cstdio>
@@ -19,24 +17,10 @@
 #include "progress.hpp"
 #include "run_folder.hpp"
 #include "settings.hpp"
+#include "signals.hpp"
 #include "table.hpp"
 
 namespace dream_cli {
-
-/// While it lives, and once asked to, makes the first SIGINT or SIGTERM a wish to stop; a second one ends the program.
-class Signals {
- public:
-  Signals() = default;
-  Signals(const Signals&) = delete;
-  ~Signals();
-
-  void catch_them();
-  bool stop_asked() const;
-
- private:
-  bool caught_ = false;
-  struct sigaction interrupt_ = {}, terminate_ = {};
-};
 
 /// What is trained on what, and where it goes.
 struct TrainingRun {

@@ -4,6 +4,7 @@
 
 #include <dream/core/file.hpp>
 
+#include "folder_lock.hpp"
 #include "json_node.hpp"
 #include "stored_run.hpp"
 
@@ -67,6 +68,7 @@ int run_trial(const Settings& settings, const std::string& data_folder, const st
   RunFolder run(folder);
   expect_trained_with(settings, folder);
   if (!is_over(folder)) {
+    const FolderLock lock(folder);
     TrainingChoice going_on = choice;
     going_on.resume = run.has_checkpoint();
     try {

@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cstdio>
-#include <optional>
 
 #include <dream/core/file.hpp>
 #include <dream/data/fingerprint.hpp>
@@ -8,9 +7,10 @@
 
 #include "backends.hpp"
 #include "commands.hpp"
+#include "folder_lock.hpp"
 #include "json_node.hpp"
 #include "models.hpp"
-#include "out_folder.hpp"
+#include "outputs.hpp"
 #include "search_space.hpp"
 #include "table.hpp"
 #include "trials.hpp"
@@ -160,12 +160,12 @@ nlohmann::ordered_json result_of(const SearchSpace& space, const TuneArguments& 
 }  // namespace
 
 int tune(const TuneArguments& arguments) {
-  expect_out_folder(arguments.out, OutFolder::search);
+  expect_out_folder(arguments.out, OutFolder::search, {arguments.data, {{"--config", arguments.config}}});
+  const FolderLock lock(arguments.out);
   SearchSpace space = space_of(arguments);
   const std::string metric = space.settings.fit.valid_metric, plan = arguments.out + "/tune.json";
   const std::int64_t count = std::min(space.size(), arguments.random.value_or(space.size()));
   DREAM_EXPECT(count <= 100000, "tune: ", count, " trials; --random N takes some of them");
-  std::optional<FolderLock> lock;
   Trials trials;
   std::uint64_t fingerprint = 0;
   {
@@ -176,7 +176,6 @@ int tune(const TuneArguments& arguments) {
     DREAM_EXPECT(data.valid.size() > 0, arguments.data, ": has no valid interactions to choose by");
     for (const std::int64_t n : trials.numbers)
       expect_trainable(with(space.settings, space.at(n)), data, arguments.data);
-    lock.emplace(arguments.out);
     write_json(plan, plan_of(space, arguments, trials, fingerprint));
     for (const std::string& note : data.notes) std::fprintf(stderr, "note: %s\n", note.c_str());
   }

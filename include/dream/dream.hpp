@@ -49,4 +49,5 @@
 #include <dream/eval/ranking.hpp>
 #include <dream/serve/export.hpp>
 #include <dream/serve/recommend.hpp>
+#include <dream/serve/recommender.hpp>
 #include <dream/train/fit.hpp>

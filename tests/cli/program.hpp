@@ -1,14 +1,19 @@
 // Runs the dream program in a folder of its own and keeps what it said.
 #pragma once
 
+#include <fcntl.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include <dream/core/file.hpp>
 
@@ -38,6 +43,15 @@ struct Outcome {
   std::string err;
 };
 
+inline int code_of(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status); }
+
+/// Waits for a process and returns its exit code, or minus the signal.
+inline int ended(pid_t process) {
+  int status = 0;
+  REQUIRE(::waitpid(process, &status, 0) == process);
+  return code_of(status);
+}
+
 /// A folder with runs of the program in it; goes away with the test.
 class Workplace {
  public:
@@ -65,10 +79,39 @@ class Workplace {
                                 "' " + arguments + "; } >.stdout 2>.stderr </dev/null";
     const int status = std::system(("( " + command + " )").c_str());
     Outcome outcome;
-    outcome.code = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+    outcome.code = code_of(status);
     outcome.out = read(".stdout");
     outcome.err = read(".stderr");
     return outcome;
+  }
+
+  /// Starts the program and returns its process; ended() waits for it.
+  pid_t start(std::vector<std::string> arguments) const {
+    const pid_t child = ::fork();
+    if (child != 0) return child;
+    if (::chdir(path_.c_str()) != 0) ::_exit(120);
+    ::dup2(::open("/dev/null", O_RDWR), 1);
+    ::dup2(::open(".stderr", O_WRONLY | O_CREAT | O_TRUNC, 0600), 2);
+    std::string program = program_;
+    std::vector<char*> argv{program.data()};
+    for (std::string& a : arguments) argv.push_back(a.data());
+    argv.push_back(nullptr);
+    ::execv(argv[0], argv.data());
+    ::_exit(121);
+  }
+
+  /// Waits until there is a file of this name, or one whose name begins so; false after half a minute.
+  bool appears(const std::string& name, bool begins = false) const {
+    const std::filesystem::path path = *this / name;
+    for (int i = 0; i < 15000; ++i) {
+      std::error_code missing;
+      for (const auto& entry : std::filesystem::directory_iterator(path.parent_path(), missing)) {
+        const std::string found = entry.path().filename().string();
+        if (begins ? found.starts_with(path.filename().string()) : found == path.filename()) return true;
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+    return false;
   }
 
   /// A data set of 60 users, 50 items and two modalities in `data`.

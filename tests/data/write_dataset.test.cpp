@@ -52,9 +52,12 @@ TEST_CASE("a folder that is not empty is refused unless it is to be replaced, an
   TemporaryFolder folder;
   folder.write("set/notes.txt", "mine");
   REQUIRE_ERROR(dream::write_dataset(small(), folder / "set"), "set: the folder is not empty (found notes.txt)");
-  folder.write("set/old.inter", "x");
   folder.write("set/audio_feat.npy", "x");
   folder.write("set/item_ids.tsv", "x");
+  REQUIRE_ERROR(dream::write_dataset(small(), folder / "set", dream::Existing::replace),
+                "set: holds no data set to replace (found audio_feat.npy and no .inter file); delete what is there");
+  REQUIRE(dream::read_file(folder / "set/audio_feat.npy") == "x");
+  folder.write("set/old.inter", "x");
   dream::write_dataset(small(), folder / "set", dream::Existing::replace);
   REQUIRE(dream::read_file(folder / "set/notes.txt") == "mine");
   REQUIRE(dream::fingerprint(dream::read_dataset(folder / "set")) == dream::fingerprint(small()));

@@ -149,6 +149,20 @@ TEST_CASE("Users who have nearly everything get the sampler's last resort") {
   }
 }
 
+TEST_CASE("Users with exactly half of the candidates and with one more have the sampler's negatives") {
+  Interactions data;
+  for (const index_t count : {50, 51, 101}) {
+    std::vector<index_t> row;
+    for (index_t i = 0; i < 101; ++i)
+      if (count == 101 || i * 37 % 101 < count) row.push_back(3 * i);
+    data.add_user(row);
+  }
+  data.finish(303);
+  const index_t size = static_cast<index_t>(data.size());
+  REQUIRE(size == 101);
+  REQUIRE(by_kernel(data, 8, {2, 0, 0}, size, size) == by_sampler(data, 8, 2, 0, size));
+}
+
 TEST_CASE("A user with one candidate left always gets it") {
   Interactions data;
   data.add_user({0, 1, 2, 4});

@@ -195,6 +195,44 @@ TEST_CASE("A user who has nearly everything gets the items that are left, equall
   CHECK(std::abs(low - 1499) < 120);  // four standard deviations
 }
 
+TEST_CASE("A user draws the rank among the items left from one item more than half on, and rejects up to half") {
+  Context<Cpu> context(1);
+  constexpr index_t items = 101;
+  std::vector<index_t> user, item;
+  const std::vector<index_t> owned{0, 50, 51, 100};  // of users 0, 1, ..; the last has everything
+  for (std::size_t u = 0; u < owned.size(); ++u)
+    for (index_t i = 0; i < owned[u] + (u == 3 ? 1 : 0); ++i) {
+      user.push_back(static_cast<index_t>(u));
+      item.push_back(2 * (i * 37 % items));  // scattered; odd items occur nowhere
+    }
+  const auto r = csr_from_triplets<float>(context, 4, 2 * items, user, item);
+  constexpr std::uint64_t seed = 6;
+  PairSampler sampler(r.view(), seed);
+  REQUIRE(sampler.candidates().size() == 101);
+  std::uint64_t place = 0;
+  for (const auto& [u, p, n] : epoch_of(sampler, context, 2, 16)) {
+    std::vector<index_t> left;
+    for (const index_t c : sampler.candidates())
+      if (!has(r.view(), u, c)) left.push_back(c);
+    const RandomStream random{seed, RandomUse::negatives, 2};
+    index_t expected = -1;
+    if (u == 2) {
+      expected = left[random.below((std::uint64_t{32} << 48) | place, left.size())];
+    } else {
+      for (std::uint64_t attempt = 0; expected < 0; ++attempt) {
+        const RandomBlock block = random.block((attempt << 48) | place);
+        for (const std::uint64_t bits : {block.low(), block.high()}) {
+          const index_t drawn = sampler.candidates()[to_below(bits, 101)];
+          if (expected < 0 && !has(r.view(), u, drawn)) expected = drawn;
+        }
+      }
+    }
+    REQUIRE(n == expected);
+    ++place;
+  }
+  CHECK(place == 101);
+}
+
 TEST_CASE("Data without any possible negative, or without interactions, is an error that says why") {
   Context<Cpu> context(1);
   const std::vector<index_t> user{0, 0, 1, 1}, item{0, 1, 0, 1};

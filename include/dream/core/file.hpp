@@ -20,34 +20,13 @@
 #include <vector>
 
 #include <dream/core/error.hpp>
+#include <dream/core/temporaries.hpp>
 
 namespace dream {
 
 namespace detail {
 
 inline std::string reason(int code) { return std::generic_category().message(code); }
-
-/// A file descriptor that closes itself.
-class Descriptor {
- public:
-  explicit Descriptor(int number = -1) : number_(number) {}
-  Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
-  Descriptor& operator=(Descriptor&& other) noexcept {
-    std::swap(number_, other.number_);
-    return *this;
-  }
-  ~Descriptor() { close(); }
-
-  int get() const { return number_; }
-  /// 0, or the errno of the failed close.
-  int close() {
-    const int number = std::exchange(number_, -1);
-    return number >= 0 && ::close(number) != 0 && errno != EINTR ? errno : 0;
-  }
-
- private:
-  int number_;
-};
 
 /// Opens a file for reading and says what it is; a folder is an error.
 inline std::pair<Descriptor, struct stat> open_for_reading(const std::string& path) {
@@ -62,7 +41,8 @@ inline std::pair<Descriptor, struct stat> open_for_reading(const std::string& pa
 }  // namespace detail
 
 /// Writes a file whole or not at all: into a temporary beside the target, which commit() puts in the target's place.
-/// Not committed, it leaves the target as it was. A target that is a device or a pipe is written directly.
+/// Not committed, it leaves the target as it was; remove_temporaries() removes the temporary, for a signal handler.
+/// What killed processes left of the same target is removed. A target that is a device or a pipe is written directly.
 class AtomicFile {
  public:
   /// Opens the temporary; an unwritable folder or a target that is a folder is an error.
@@ -80,16 +60,18 @@ class AtomicFile {
     } else {
       target_ = path_;
     }
-    const std::string stem = target_ + ".partial-" + std::to_string(::getpid()) + "-";
+    remove_leftovers(target_);
     for (int attempt = 0; file_.get() < 0; ++attempt) {
-      temporary_ = stem + std::to_string(attempt);
+      temporary_ = temporary_name(target_, attempt);
+      registered_ = Temporary(temporary_);
       file_ = detail::Descriptor(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
       if (file_.get() < 0 && errno != EEXIST) {
         const int code = errno;
-        temporary_.clear();
+        forget();
         fail(path_, ": cannot create a file in this folder: ", detail::reason(code));
       }
     }
+    ::flock(file_.get(), LOCK_EX | LOCK_NB);  // says that it is no leftover, where the file system has locks
   }
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
@@ -121,7 +103,7 @@ class AtomicFile {
     if (::fsync(file_.get()) != 0) check(errno, "flushing to the disk");
     check(file_.close(), "closing");
     if (::rename(temporary_.c_str(), target_.c_str()) != 0) check(errno, "renaming the finished file");
-    temporary_.clear();
+    forget();
     std::string folder = std::filesystem::path(target_).parent_path().string();
     if (folder.empty()) folder = ".";
     const detail::Descriptor opened(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -153,12 +135,17 @@ class AtomicFile {
   void discard() noexcept {
     file_.close();
     if (!temporary_.empty()) ::unlink(temporary_.c_str());
+    forget();
+  }
+  void forget() noexcept {
     temporary_.clear();
+    registered_ = Temporary();
   }
 
   std::string path_;
   std::string target_;
   std::string temporary_;  // empty: none
+  Temporary registered_;
   std::vector<char> buffer_;
   detail::Descriptor file_;
 };
@@ -231,7 +218,8 @@ inline std::vector<std::string> list_folder(const std::string& path) {
 /// The absolute path without links, "." and ".."; as given where it cannot be found out.
 inline std::string absolute_path(const std::string& path) {
   std::error_code code;
-  const std::filesystem::path found = std::filesystem::weakly_canonical(path, code);
+  std::filesystem::path found = std::filesystem::absolute(path, code);  // which a missing first part stays otherwise
+  if (!code) found = std::filesystem::weakly_canonical(found, code);
   return code ? path : found.string();
 }
 

@@ -22,16 +22,29 @@ namespace dream {
 /// What write_dataset does with a folder that is not empty: refuse it, or replace the data set in it.
 enum class Existing { refuse, replace };
 
+/// Throws where write_dataset may not write into a folder. To replace, its files must be a data set with an .inter
+/// file.
+inline void expect_room_for_dataset(const std::string& dir, Existing existing = Existing::refuse) {
+  std::error_code missing;
+  if (!std::filesystem::is_directory(dir, missing)) return;
+  const std::vector<std::string> names = list_folder(dir);
+  if (names.empty()) return;
+  DREAM_EXPECT(existing == Existing::replace, dir, ": the folder is not empty (found ", names[0],
+               "), expected an empty or new one");
+  DREAM_EXPECT(std::any_of(names.begin(), names.end(), [](const auto& name) { return name.ends_with(".inter"); }), dir,
+               ": holds no data set to replace (found ", names[0],
+               " and no .inter file); delete what is there, or choose another folder");
+}
+
 /// Writes `FOLDER.inter`, a `WHAT_feat.npy` per modality, and `user_ids.tsv` / `item_ids.tsv` where rows cannot be told
 /// from the interactions alone. The .inter file comes last: a folder with one is complete.
 inline void write_dataset(const Dataset& data, const std::string& dir, Existing existing = Existing::refuse) {
   namespace fs = std::filesystem;
+  expect_room_for_dataset(dir, existing);
   make_folder(dir);
   const fs::path folder = absolute_path(dir);
   std::vector<fs::path> old;
   for (const std::string& name : list_folder(folder.string())) {
-    DREAM_EXPECT(existing == Existing::replace, dir, ": the folder is not empty (found ", name,
-                 "), expected an empty or new one");
     if (name.ends_with(".inter") || name.ends_with("_feat.npy") || name.ends_with("_feat.npz") ||
         name == folder.filename().string() + ".item" || name == "user_ids.tsv" || name == "item_ids.tsv")
       old.push_back(folder / name);

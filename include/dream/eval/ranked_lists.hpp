@@ -101,6 +101,7 @@ class HostLists {
   MetricTable means(std::span<const std::uint8_t> warm, ItemClass which) {
     return mean_metrics(*context_, ranked_.view(), *cutoffs_, held_out_of(users_, held_out_, warm, which));
   }
+  Matrix<index_t, Cpu> ranked() const { return download<index_t>(*context_, ranked_.view()); }
 
  private:
   Context<Cpu>* context_;
@@ -171,6 +172,7 @@ class KernelLists {
     download<double>(*context_, table.data(), found);
     return metric_table(*cutoffs_, found, static_cast<std::int64_t>(found.back()));
   }
+  Matrix<index_t, Cpu> ranked() const { return download<index_t>(*context_, ranked_.view()); }
 
  private:
   Context<B>* context_;

@@ -18,6 +18,7 @@ namespace dream {
 struct EvaluationOptions {
   std::vector<int> top_k{10, 20};
   bool warm_and_cold = true;  ///< also the reports by class of item; costs a second ranking where there are cold items
+  bool keep_lists = false;    ///< also the users' ranked lists
   TopKOptions blocks{};       ///< block sizes of the ranking (its k is not read)
 };
 
@@ -32,6 +33,8 @@ struct Evaluation {
   std::int64_t users_without_training = 0;  ///< left out though they have held-out items
   std::int64_t users_without_held_out = 0;  ///< nothing to find
   index_t cold_items = 0;
+  std::vector<index_t> users;    ///< with keep_lists: who was evaluated, ascending
+  Matrix<index_t, Cpu> lists{};  ///< with keep_lists: their lists among all items, as deep as the largest k, -1: none
 
   double at(std::string_view name) const { return all.at(name); }
 };
@@ -39,8 +42,8 @@ struct Evaluation {
 namespace detail {
 
 /// Who is evaluated on what. lists.rank(options, users, candidate items or none) makes the users' ranked lists, none of
-/// no users; lists.means(1 for every warm item, class) takes the metrics of the last such lists against the held-out
-/// items of the class. All views are in host memory.
+/// no users; lists.ranked() copies them to the host; lists.means(1 for every warm item, class) takes the metrics of the
+/// last such lists against the held-out items of the class. All views are in host memory.
 template <class T, class Lists>
 Evaluation evaluate_ranking(CsrView<T> train, CsrView<T> held_out, const EvaluationOptions& options, Lists&& lists) {
   const index_t users = train.rows, items = train.cols;
@@ -70,6 +73,10 @@ Evaluation evaluate_ranking(CsrView<T> train, CsrView<T> held_out, const Evaluat
   ranking.k = *std::max_element(options.top_k.begin(), options.top_k.end());
   lists.rank(ranking, evaluated, {});
   result.all = lists.means(warm, ItemClass::all);
+  if (options.keep_lists) {
+    result.users = evaluated;
+    result.lists = lists.ranked();
+  }
   if (!options.warm_and_cold) return result;
 
   result.warm = lists.means(warm, ItemClass::warm);

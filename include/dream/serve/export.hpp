@@ -14,14 +14,20 @@
 
 namespace dream {
 
-/// Throws where a folder holds interactions: lists of ids beside them would be read as part of the data.
-inline void expect_no_dataset(const std::string& folder) {
+/// The name of a file of interactions that a folder holds, as data folders do; empty where it holds none.
+inline std::string interactions_in(const std::string& folder) {
   std::error_code none;  // a folder that is not there holds nothing
   for (const auto& entry : std::filesystem::directory_iterator(folder, none)) {
-    const std::string name = entry.path().filename().string();
-    DREAM_EXPECT(name != "train.txt" && !name.ends_with(".inter"), folder, ": is a data folder (it holds ", name,
-                 "); choose another one to write to");
+    std::string name = entry.path().filename().string();
+    if (name == "train.txt" || name.ends_with(".inter")) return name;
   }
+  return "";
+}
+
+/// Throws where a folder holds interactions: lists of ids beside them would be read as part of the data.
+inline void expect_no_dataset(const std::string& folder) {
+  const std::string name = interactions_in(folder);
+  DREAM_EXPECT(name.empty(), folder, ": is a data folder (it holds ", name, "); choose another one to write to");
 }
 
 /// Writes user_embeddings.npy and item_embeddings.npy (float32, a row an id) into a folder, which is made where it is

@@ -94,8 +94,12 @@ inline std::vector<index_t> placed_items(const Dataset& data, bool by_features) 
 /// the items with most training interactions.
 class UnknownUsers {
  public:
-  explicit UnknownUsers(const Dataset& data) : unknown_(static_cast<std::size_t>(data.user_count()), 1) {
+  explicit UnknownUsers(const Dataset& data)
+      : UnknownUsers(data, std::vector<std::uint8_t>(static_cast<std::size_t>(data.user_count()), 1)) {
     for (const index_t user : data.train.user) unknown_[static_cast<std::size_t>(user)] = 0;
+  }
+  /// The users with flag 1, whoever they are.
+  UnknownUsers(const Dataset& data, std::vector<std::uint8_t> unknown) : unknown_(std::move(unknown)) {
     std::vector<index_t> count(static_cast<std::size_t>(data.item_count()), 0);
     for (const index_t item : data.train.item) ++count[static_cast<std::size_t>(item)];
     for (index_t i = 0; i < data.item_count(); ++i)
@@ -105,13 +109,15 @@ class UnknownUsers {
 
   bool contains(index_t user) const { return unknown_[static_cast<std::size_t>(user)] != 0; }
   /// The at most k items with most training interactions, ties by smaller item number, without those in the user's row
-  /// of `seen`, which is in host memory. Values are the numbers of interactions.
+  /// of `seen`, which is in host memory. Values are the numbers of interactions. `candidates`: as in recommend().
   template <class T>
-  std::vector<Scored<double>> popular(CsrView<T> seen, index_t user, index_t k) const {
+  std::vector<Scored<double>> popular(CsrView<T> seen, index_t user, index_t k,
+                                      std::span<const index_t> candidates = {}) const {
     const index_t *const begin = seen.indices + seen.offsets[user], *const end = seen.indices + seen.offsets[user + 1];
     std::vector<Scored<double>> list;
     for (const Scored<double>& item : popular_) {
       if (static_cast<index_t>(list.size()) == k) break;
+      if (!candidates.empty() && !std::binary_search(candidates.begin(), candidates.end(), item.index)) continue;
       if (!std::binary_search(begin, end, item.index)) list.push_back(item);
     }
     return list;
@@ -128,16 +134,17 @@ struct ServingRules {
   std::vector<index_t> candidates;        ///< ascending; empty: all items
   const UnknownUsers* unknown = nullptr;  ///< these get popular items, their scores numbers of interactions
   CsrView<T> seen{};                      ///< in host memory, for `unknown`
+  const char* header = "user\titem\trank\tscore";
 };
 
-/// Writes the recommendations as lines `user TAB item TAB rank TAB score` under that header, ranks from 1; the file
+/// Writes the recommendations as lines `user TAB item TAB rank TAB score` under the header, ranks from 1; the file
 /// appears whole or not at all.
 template <class T, class B>
 void write_recommendations(Context<B>& context, const std::string& path, MatrixView<const T> user_vectors,
                            MatrixView<const T> item_vectors, CsrView<T> seen, std::span<const index_t> users, index_t k,
                            const IdMap& user_ids, const IdMap& item_ids, const ServingRules<T>& rules = {}) {
   AtomicFile file(path);
-  file.write("user\titem\trank\tscore\n");
+  file.write(concat(rules.header, '\n'));
   const auto write_list = [&](index_t user, const auto& ranked) {
     const std::string name = user_ids.name(user);
     for (std::size_t r = 0; r < ranked.size(); ++r) {
@@ -151,7 +158,7 @@ void write_recommendations(Context<B>& context, const std::string& path, MatrixV
       context, user_vectors, item_vectors, seen, users, k,
       [&](index_t user, std::span<const Scored<T>> ranked) {
         if (rules.unknown != nullptr && rules.unknown->contains(user))
-          write_list(user, rules.unknown->popular(rules.seen, user, k));
+          write_list(user, rules.unknown->popular(rules.seen, user, k, rules.candidates));
         else
           write_list(user, ranked);
       },

@@ -1,6 +1,6 @@
 // Training batches for pairwise ranking: every training interaction once an epoch in random order, each with a negative
-// drawn uniformly from the items that occur in training, redrawn while the user has it in training (docs/components.md,
-// 6).
+// drawn uniformly from the items that occur in training, redrawn while the user has it in training; for a user who has
+// more than half of them, from those that are left (docs/components.md, 6).
 //
 // All draws are pure functions of (seed, epoch, place), so a sampler has no state but the epoch: batches can be made in
 // any order, on any number of threads, and resumed anywhere.
@@ -102,19 +102,23 @@ class PairSampler {
 
   index_t negative(const RandomStream& random, std::uint64_t place, index_t user) const {
     const std::uint64_t count = candidates_.size();
-    for (std::uint64_t attempt = 0; attempt < 32; ++attempt) {
-      const RandomBlock block = random.block((attempt << 48) | place);
-      for (const std::uint64_t bits : {block.low(), block.high()}) {
-        const index_t item = candidates_[static_cast<std::size_t>(to_below(bits, count))];
-        if (!has(user, item)) return item;
+    const std::uint64_t degree = static_cast<std::uint64_t>(offsets_[user + 1] - offsets_[user]);
+    if (degree <= count / 2)
+      for (std::uint64_t attempt = 0; attempt < 32; ++attempt) {
+        const RandomBlock block = random.block((attempt << 48) | place);
+        for (const std::uint64_t bits : {block.low(), block.high()}) {
+          const index_t item = candidates_[static_cast<std::size_t>(to_below(bits, count))];
+          if (!has(user, item)) return item;
+        }
       }
-    }
-    // A user who has nearly everything: take the r-th candidate that is left.
-    const std::uint64_t left = count - static_cast<std::uint64_t>(offsets_[user + 1] - offsets_[user]);
-    std::uint64_t r = random.below((std::uint64_t{32} << 48) | place, left);
-    for (const index_t item : candidates_)
-      if (!has(user, item) && r-- == 0) return item;
-    fail("the user-item graph changed while batches were drawn");
+    // The r-th candidate that is left stands at r + (the user's items before it). Item t of the row has so many left
+    // candidates before it as its place among the candidates exceeds t, which never falls along the row.
+    const std::int64_t r = static_cast<std::int64_t>(random.below((std::uint64_t{32} << 48) | place, count - degree));
+    const index_t *const row = indices_ + offsets_[user], *const end = indices_ + offsets_[user + 1];
+    const index_t* const first_behind = std::partition_point(row, end, [&](const index_t& item) {
+      return std::lower_bound(candidates_.begin(), candidates_.end(), item) - candidates_.begin() - (&item - row) <= r;
+    });
+    return candidates_[static_cast<std::size_t>(r + (first_behind - row))];
   }
 
   std::uint64_t seed_;

@@ -2,14 +2,14 @@
 // (dream/train/sampler.hpp) to the last one.
 //
 //   place = batch * batch_size + thread;   (user, positive) = interaction number permutation_epoch(place);
-//   negative = the first of up to 64 uniform candidates that the user does not have, else one drawn among all those
-//   that the user does not have.
+//   negative = the first of up to 64 uniform candidates that the user does not have; else, and at once for a user who
+//   has more than half of the candidates, one drawn among all those that the user does not have.
 //
 // Everything is a pure function of (seed, epoch, place), and epoch and batch are read from device memory, where
 // AdvanceBatch moves them on: a captured CUDA graph draws the next batch with every replay. The number of pairs is the
 // host's to know, as it sizes all else in a step: a short last batch is launched by itself, with that count. A thread a
-// pair; a row of interactions is searched by halving, and the rare last resort is found by halving too instead of a
-// walk over all candidates. 64-bit integers only.
+// pair; a row of interactions is searched by halving, and the one among those left is found by halving too. Counts of
+// items take 32 bits: with 64 the kernel spills on sm_80.
 //
 // Floor: some 300 integer operations and 20 dependent reads a pair; the time is that of the reads' latency.
 #pragma once
@@ -87,11 +87,10 @@ struct DrawPairs {
  private:
   /// How many of `count` ascending values are below `value`.
   template <class Thread>
-  DREAM_HOST_DEVICE static std::int64_t below(const Thread& th, const index_t* values, std::int64_t count,
-                                              index_t value) {
-    std::int64_t begin = 0;
-    for (std::int64_t end = count; begin < end;) {
-      const std::int64_t middle = begin + (end - begin) / 2;
+  DREAM_HOST_DEVICE static index_t below(const Thread& th, const index_t* values, index_t count, index_t value) {
+    index_t begin = 0;
+    for (index_t end = count; begin < end;) {
+      const index_t middle = begin + (end - begin) / 2;
       if (th.load_readonly(values + middle) < value)
         begin = middle + 1;
       else
@@ -104,27 +103,29 @@ struct DrawPairs {
   DREAM_HOST_DEVICE static index_t negative(const Thread& th, const PairSource& source, const RandomStream& random,
                                             std::uint64_t place, index_t user) {
     const std::int64_t first = th.load_readonly(source.offsets + user);
-    const std::int64_t degree = th.load_readonly(source.offsets + user + 1) - first;
+    const index_t degree = static_cast<index_t>(th.load_readonly(source.offsets + user + 1) - first);
     const index_t* row = source.indices + first;
-    const std::uint64_t count = static_cast<std::uint64_t>(source.candidates.size);
-    for (std::uint64_t attempt = 0; attempt < 32; ++attempt) {
-      const RandomBlock block = random.block((attempt << 48) | place);
+    const index_t count = static_cast<index_t>(source.candidates.size);
+    const int attempts = degree <= count / 2 ? 32 : 0;
+    for (int attempt = 0; attempt < attempts; ++attempt) {
+      const RandomBlock block = random.block((static_cast<std::uint64_t>(attempt) << 48) | place);
       for (int half = 0; half < 2; ++half) {
         const std::uint64_t bits = half == 0 ? block.low() : block.high();
-        const index_t item = th.load_readonly(source.candidates.data + to_below(bits, count));
-        const std::int64_t at = below(th, row, degree, item);
+        const index_t item =
+            th.load_readonly(source.candidates.data + to_below(bits, static_cast<std::uint64_t>(count)));
+        const index_t at = below(th, row, degree, item);
         if (at == degree || th.load_readonly(row + at) != item) return item;
       }
     }
     // The r-th candidate that is left stands at r + (the user's items before it). Item t of the row has so many left
     // candidates before it as its place among the candidates exceeds t, which never falls along the row.
-    const std::uint64_t left = count - static_cast<std::uint64_t>(degree);
-    const std::int64_t r = static_cast<std::int64_t>(random.below((std::uint64_t{32} << 48) | place, left));
-    std::int64_t begin = 0;
-    for (std::int64_t end = degree; begin < end;) {
-      const std::int64_t t = begin + (end - begin) / 2;
+    const std::uint64_t left = static_cast<std::uint64_t>(count - degree);
+    const index_t r = static_cast<index_t>(random.below((std::uint64_t{32} << 48) | place, left));
+    index_t begin = 0;
+    for (index_t end = degree; begin < end;) {
+      const index_t t = begin + (end - begin) / 2;
       const index_t item = th.load_readonly(row + t);
-      if (below(th, source.candidates.data, source.candidates.size, item) - t <= r)
+      if (below(th, source.candidates.data, count, item) - t <= r)
         begin = t + 1;
       else
         end = t;

@@ -9,6 +9,8 @@
 #include <dream/core/error.hpp>
 #include <dream/core/file.hpp>
 
+#include "other_names.hpp"
+
 namespace dream_cli {
 
 namespace {
@@ -36,6 +38,12 @@ std::string place_of(const std::string& name, const YAML::Mark& mark) {
   return mark.line >= 0 ? dream::concat(name, ":", mark.line + 1) : name;
 }
 
+/// Groups of keys are values of other codebases' keys only.
+void expect_flat(bool is_group, const std::string& key, const std::string& place) {
+  if (is_group && !find_other_name(key))
+    dream::fail(place, ": ", key, ": expected a value, found a group of keys; the keys are flat");
+}
+
 json to_json(const YAML::Node& node, const std::string& place) {
   switch (node.Type()) {
     case YAML::NodeType::Null:
@@ -54,7 +62,12 @@ json to_json(const YAML::Node& node, const std::string& place) {
     case YAML::NodeType::Map:
       break;
   }
-  dream::fail(place, ": expected a value, found a group of keys; the keys are flat");
+  json group = json::object();
+  for (const auto& entry : node) {
+    if (!entry.first.IsScalar()) dream::fail(place, ": a key must be a name");
+    group[entry.first.Scalar()] = to_json(entry.second, place);
+  }
+  return group;
 }
 
 std::vector<Given> read_yaml(const std::string& path, const std::string& text) {
@@ -70,8 +83,9 @@ std::vector<Given> read_yaml(const std::string& path, const std::string& text) {
   for (const auto& entry : root) {
     const std::string place = place_of(path, entry.first.Mark());
     if (!entry.first.IsScalar()) dream::fail(place, ": a key must be a name");
-    given.push_back(
-        {entry.first.Scalar(), to_json(entry.second, dream::concat(place, ": ", entry.first.Scalar())), place});
+    const std::string key = entry.first.Scalar();
+    expect_flat(entry.second.IsMap(), key, place);
+    given.push_back({key, to_json(entry.second, dream::concat(place, ": ", key)), place});
   }
   return given;
 }
@@ -101,8 +115,7 @@ std::vector<Given> read_json(const std::string& path, const std::string& text) {
     const std::size_t found = text.find(json(key).dump(), from);
     const std::string place = found == std::string::npos ? path : dream::concat(path, ":", line_of_byte(text, found));
     if (found != std::string::npos) from = found + key.size();
-    if (root.at(key).is_object())
-      dream::fail(place, ": ", key, ": expected a value, found a group of keys; the keys are flat");
+    expect_flat(root.at(key).is_object(), key, place);
     given.push_back({key, root.at(key), place});
   }
   return given;
@@ -120,7 +133,10 @@ Given parse_assignment(const std::string& text) {
   const std::string place = "--set " + text;
   if (equals == std::string::npos || equals == 0) dream::fail(place, ": expected key=value");
   try {
-    return {text.substr(0, equals), to_json(YAML::Load(text.substr(equals + 1)), place), place};
+    const std::string key = text.substr(0, equals);
+    const YAML::Node value = YAML::Load(text.substr(equals + 1));
+    expect_flat(value.IsMap(), key, place);
+    return {key, to_json(value, place), place};
   } catch (const YAML::Exception& e) {
     dream::fail(place, ": the value is not YAML: ", e.msg);
   }

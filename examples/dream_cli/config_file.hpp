@@ -14,7 +14,8 @@ struct Given {
   std::string place;
 };
 
-/// The keys of a flat YAML or JSON file (by its ending .json), in file order. Nested mappings are errors.
+/// The keys of a flat YAML or JSON file (by its ending .json), in file order. Nested mappings are errors, unless the
+/// key is one of other_names.hpp.
 std::vector<Given> read_config_file(const std::string& path);
 
 /// The key and value of a `--set key=value` argument; the value is read as YAML.

@@ -1,36 +1,25 @@
 #include "settings.hpp"
 
 #include <algorithm>
+#include <cstdio>
 #include <limits>
 #include <map>
+#include <set>
 
 #include <dream/core/error.hpp>
 
 #include "key_makers.hpp"
+#include "other_names.hpp"
 
 namespace dream_cli {
 
 namespace {
 
-/// Names that other codebases give to our keys.
-const std::vector<std::pair<std::string, std::string>>& aliases() {
-  static const std::vector<std::pair<std::string, std::string>> all = {
-      {"n_layers", "n_ui_layers"},
-      {"lr", "learning_rate"},
-      {"batch_size", "train_batch_size"},
-      {"embedding_dim", "embedding_size"},
-      {"early_stop", "stopping_step"},
-      {"tau", "temperature"},
-      {"behavior_line", "behaviour_line"},
-      {"feature_normalisation", "feature_normalization"},
-      {"remove_duplicates", "merge_duplicates"}};
-  return all;
-}
-
-/// Keys of other codebases that mean nothing here: blocks of the evaluation have a size that suits the cache.
-const std::vector<std::string>& ignored() {
-  static const std::vector<std::string> all = {"eval_batch_size"};
-  return all;
+/// Says once on standard error that a key was given without effect.
+void note_without_effect(const Given& given, const std::string& reason) {
+  static std::set<std::string> said;  // a key may be looked at more than once
+  const std::string note = dream::concat(given.place, ": ", given.key, " has no effect here: ", reason);
+  if (said.insert(note).second) std::fprintf(stderr, "note: %s\n", note.c_str());
 }
 
 }  // namespace
@@ -62,20 +51,27 @@ std::string did_you_mean(const std::string& word, const std::vector<std::string>
 }
 
 std::string own_name(const std::string& key) {
-  for (const auto& [other, ours] : aliases()) {
-    if (other == key) return ours;
-  }
-  return key;
+  const OtherName* const other = find_other_name(key);
+  return other != nullptr && other->fate == OtherName::Fate::same ? other->text : key;
+}
+
+bool is_key(const std::string& name) {
+  return std::any_of(keys().begin(), keys().end(), [&](const Key& key) { return key.name == name; });
 }
 
 void apply(Settings& settings, const Given& given) {
   const std::string name = own_name(given.key);
-  if (std::find(ignored().begin(), ignored().end(), name) != ignored().end()) return;
   for (const Key& key : keys()) {
     if (key.name != name) continue;
     const std::string expected = key.set(settings, given.value);
     DREAM_EXPECT(expected.empty(), given.place, ": ", given.key, " is ", given.value.dump(), ", expected ", expected);
     return;
+  }
+  if (const OtherName* const other = find_other_name(given.key)) {
+    if (other->harmless(given.value)) return note_without_effect(given, other->text);
+    dream::fail(given.place, ": unknown key '", given.key,
+                other->fate == OtherName::Fate::called ? "': here it is called " : "': there is no such thing here: ",
+                other->text);
   }
   std::vector<std::string> known;
   for (const Key& key : keys()) known.push_back(key.name);
@@ -120,7 +116,15 @@ std::string describe_keys() {
   for (const Key& key : keys()) {
     text += "  " + key.name + " = " + key.get(defaults).dump() + "\n      " + key.help + " (" + key.values + ")\n";
   }
-  for (const std::string& name : ignored()) text += "  " + name + "\n      accepted, without effect\n";
+  text += "\nKeys of MMRec, RecBole and others:\n\n";
+  for (const OtherName& other : other_names()) {
+    using Fate = OtherName::Fate;
+    text += "  " + other.name +
+            (other.fate == Fate::same     ? "\n      the same as "
+             : other.fate == Fate::called ? "\n      called "
+                                          : "\n      no such thing: ") +
+            other.text + "\n";
+  }
   return text;
 }
 

@@ -32,11 +32,15 @@ const std::vector<std::string>& model_names();
 /// Every key, by subject.
 const std::vector<Key>& keys();
 
-/// The name that a key has here, for a name that other codebases give it.
+/// The name that a key has here, for a name that other codebases give it and that means the same.
 std::string own_name(const std::string& key);
 
+/// Whether a name is one of keys().
+bool is_key(const std::string& name);
+
 /// Applies one given key. An unknown key or a value that does not fit is an error that names the place and, for a key,
-/// the nearest known name.
+/// what it is called here or the nearest known name. A key of another codebase (other_names.hpp) whose value asks for
+/// what is done anyway is noted on standard error.
 void apply(Settings& settings, const Given& given);
 
 /// The keys of a config file, none where no file is named; a key that is set twice, by whatever name, is an error.

@@ -25,7 +25,8 @@ void take_settings(const StudyArguments& arguments, StudyPlan& plan) {
     DREAM_EXPECT(own_name(g.key) != "model" && own_name(g.key) != "seed", g.place, ": ", g.key,
                  " is the study's own; see --models and --seeds");
     apply(plan.common, g);
-    if (own_name(g.key) != "backend") plan.given[own_name(g.key)] = g.value;
+    const std::string name = own_name(g.key);
+    if (name != "backend" && is_key(name)) plan.given[name] = g.value;
   };
   plan.given = Json::object();
   for (const Given& g : given_in_file(arguments.config)) take(g);

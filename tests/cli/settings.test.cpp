@@ -91,7 +91,7 @@ TEST_CASE("the command line wins over --set, --set over the file, the file over 
   place.make_data();
   place.write(
       "run.yaml",
-      "n_layers: 1\nlearning_rate: 5e-3\ngate: 'none'\ntopk: [5, 20]\nvalid_metric: NDCG@5\nseed: 1\nepochs: 9\n"
+      "n_ui_layers: 1\nlearning_rate: 5e-3\ngate: 'none'\ntopk: [5, 20]\nvalid_metric: NDCG@5\nseed: 1\nepochs: 9\n"
       "train_features: yes\nmodel: mf\n");
   const Outcome run = place.run(
       "train --data data --out o --config run.yaml --set seed=2 --set epochs=8 --set embedding_size=8 --epochs 1 "
@@ -109,6 +109,111 @@ TEST_CASE("the command line wins over --set, --set over the file, the file over 
   REQUIRE(again.code == 0);
   CHECK(place.read("p/config.json") == config);
   CHECK(place.read("p/checkpoint.safetensors") == place.read("o/checkpoint.safetensors"));
+}
+
+TEST_CASE("keys of other codebases are taken where they mean the same") {
+  NEEDS_PROGRAM();
+  const Workplace place;
+  place.make_data();
+  place.write("ours.yaml",
+              "learning_rate: 0.01\ntrain_batch_size: 64\nembedding_size: 8\ntemperature: 0.3\nepochs: 1\n"
+              "user_column: user_id\nitem_column: item_id\ntopk: [10]\nvalid_metric: recall@10\n");
+  place.write("theirs.yaml",
+              "lr: 0.01\nbatch_size: 64\nfactors: 8\ntau: 0.3\nepochs: 1\nUSER_ID_FIELD: user_id:token\n"
+              "ITEM_ID_FIELD: item_id:token\ntopk: 10\nvalid_metric: Recall@10\n");
+  std::string table = place.read("data/data.inter");
+  table.replace(0, table.find('\n'), "user_id:token\titem_id:token\tx_label:float");
+  place.write("data/data.inter", table);
+  const Outcome ours = place.run("train --data data --out ours --config ours.yaml");
+  INFO(ours.err);
+  REQUIRE(ours.code == 0);
+  const Outcome theirs = place.run("train --data data --out theirs --config theirs.yaml");
+  INFO(theirs.err);
+  REQUIRE(theirs.code == 0);
+  std::string config = place.read("theirs/config.json");
+  for (const std::string name : {"user_id", "item_id"})
+    config.replace(config.find(name + ":token"), name.size() + 6, name);
+  CHECK(config == place.read("ours/config.json"));
+}
+
+TEST_CASE("a key of another codebase that asks for what is done anyway is noted with its place") {
+  NEEDS_PROGRAM();
+  const Workplace place;
+  place.make_data();
+  place.write("mmrec.yaml",
+              "gpu_id: 0\nuse_gpu: False\ndata_path: 'data/'\ninter_splitting_label: 'x_label'\n"
+              "filter_out_cod_start_users: True\nis_multimodal_model: True\ncheckpoint_dir: 'saved'\n"
+              "save_recommended_topk: True\nrecommend_topk: 'recommend_topk/'\nembedding_size: 8\nweight_decay: 0.0\n"
+              "req_training: True\nepochs: 1\nlearner: adam\nlearning_rate_scheduler: [1.0, 50]\n"
+              "training_neg_sample_num: 1\nuse_neg_sampling: True\nuse_full_sampling: False\nNEG_PREFIX: neg__\n"
+              "field_separator: \"\\t\"\nmetrics: [\"Recall\", \"NDCG\", \"Precision\", \"MAP\"]\ntopk: [5, 20]\n"
+              "valid_metric: Recall@20\neval_batch_size: 4096\nend2end: False\nneg_sampling:\n  uniform: 1\n");
+  const Outcome run = place.run("train --data data --out o --config mmrec.yaml --set clip_grad_norm=~");
+  INFO(run.err);
+  REQUIRE(run.code == 0);
+  for (const std::string text :
+       {"note: mmrec.yaml:1: gpu_id has no effect here: ", "note: mmrec.yaml:4: inter_splitting_label has no effect",
+        "note: mmrec.yaml:11: weight_decay has no effect", "note: mmrec.yaml:14: learner has no effect",
+        "note: mmrec.yaml:21: metrics has no effect", "note: mmrec.yaml:24: eval_batch_size has no effect here: the",
+        "note: mmrec.yaml:26: neg_sampling has no effect",
+        "note: --set clip_grad_norm=~: clip_grad_norm has no effect"})
+    CHECK_THAT(run.err, DREAM_MATCHES_SUBSTRING(text));
+  CHECK_FALSE(contains(run.err, "embedding_size has no effect"));
+  CHECK_FALSE(contains(place.read("o/config.json"), "eval_batch_size"));
+}
+
+TEST_CASE("a key of another codebase that means something else is an error that says what it is called here") {
+  NEEDS_PROGRAM();
+  const Workplace place;
+  place.make_data();
+  const auto refused = [&](const std::string& lines, const std::string& text) {
+    place.write("other.yaml", "epochs: 1\n" + lines + "\n");
+    CHECK_FAILS(place.run("train --data data --out o --config other.yaml"), 1, "other.yaml:2: " + text);
+  };
+  refused("n_layers: 2", "unknown key 'n_layers': here it is called n_ui_layers");
+  refused("dropout: 0.8", "unknown key 'dropout': here it is called edge_dropout");
+  refused("early_stop: 5", "unknown key 'early_stop': here it is called stopping_step");
+  refused("user_inter_num_interval: '[5,inf)'", "unknown key 'user_inter_num_interval': here it is called k_core");
+  refused("eval_args:\n  split: {'RS': [0.8, 0.1, 0.1]}\n  mode: full",
+          "unknown key 'eval_args': here it is called split");
+  refused("val_interval: {rating: '[3,inf)'}", "unknown key 'val_interval': here it is called min_rating");
+  refused("weight_decay: 0.01", "unknown key 'weight_decay': there is no such thing here: ");
+  refused("learner: sgd", "unknown key 'learner': there is no such thing here: Adam trains every model");
+  refused("metrics: [Recall, GAUC]", "unknown key 'metrics': there is no such thing here: recall, ndcg");
+  refused("train_neg_sample_args: {distribution: popularity, sample_num: 1}", "unknown key 'train_neg_sample_args': ");
+  refused("neg_sampling: {uniform: 4}", "unknown key 'neg_sampling': ");
+  refused("inter_splitting_label: part", "unknown key 'inter_splitting_label': ");
+  refused("MAX_ITEM_LIST_LENGTH: 50", "unknown key 'MAX_ITEM_LIST_LENGTH': ");
+  refused("load_col: {inter: [user_id], item: [item_id]}", "unknown key 'load_col': ");
+  place.write("twice.yaml", "lr: 0.1\nlearning_rate: 0.2\n");
+  CHECK_FAILS(place.run("train --data data --out o --config twice.yaml"), 1,
+              "twice.yaml:2: 'learning_rate' is already set at twice.yaml:1");
+  CHECK_FAILS(place.run("train --data data --out o --set n_layers=2"), 1, "--set n_layers=2: unknown key 'n_layers'");
+  CHECK_FALSE(place.has("o"));
+}
+
+TEST_CASE("the help lists the keys of other codebases, and none of them is a key of ours") {
+  NEEDS_PROGRAM();
+  const Workplace place;
+  const std::string help = place.run("train --help-config").out;
+  const std::size_t begin = help.find("Keys of MMRec, RecBole and others:");
+  REQUIRE(begin != std::string::npos);
+  int count = 0;
+  for (std::size_t at = help.find("\n  ", begin); at != std::string::npos; at = help.find("\n  ", at + 1)) {
+    if (help[at + 3] == ' ') continue;  // a description
+    const std::string name = help.substr(at + 3, help.find('\n', at + 1) - at - 3);
+    INFO(name);
+    CHECK(help.find("\n  " + name + " = ") == std::string::npos);
+    CHECK(help.find("\n  " + name + "\n", at + 1) == std::string::npos);
+    ++count;
+  }
+  CHECK(count > 60);
+  // What an alias stands for is a key.
+  for (std::size_t at = help.find("the same as "); at != std::string::npos; at = help.find("the same as ", at + 1)) {
+    const std::string ours = help.substr(at + 12, help.find('\n', at) - at - 12);
+    INFO(ours);
+    CHECK(contains(help, "\n  " + ours + " = "));
+  }
 }
 
 }  // namespace dream_tests::cli_settings

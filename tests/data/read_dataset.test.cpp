@@ -435,10 +435,12 @@ TEST_CASE("files that look like features and are not read are named in a note") 
   write_features(folder, "image", 4, {1, 2, 3, 4});
   folder.write("best.npz", "");
   REQUIRE(!noted(read_dataset(folder.path()), "Not read"));
-  for (const char* name : {"text_feat.npz", "audio_features.npy", "Video_Feat.pt", "raw.npy"}) folder.write(name, "");
+  for (const char* name : {"text_features.npz", "audio_features.npy", "Video_Feat.pt", "raw.npy", "other.item"})
+    folder.write(name, "");
   folder.write("deep/text_feat.npy", "");
   const Dataset data = read_dataset(folder.path());
-  for (const char* name : {"text_feat.npz", "audio_features.npy", "Video_Feat.pt", "raw.npy", "deep/text_feat.npy"})
+  for (const char* name :
+       {"text_features.npz", "audio_features.npy", "Video_Feat.pt", "raw.npy", "other.item", "deep/text_feat.npy"})
     REQUIRE(noted(data, name));
   REQUIRE(!noted(data, "image_feat.npy"));
   REQUIRE(data.modalities.size() == 1);

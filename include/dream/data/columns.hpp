@@ -15,8 +15,8 @@
 
 namespace dream {
 
-/// How the columns of a table are found. A name is that of a header, without RecBole's `:type`; a whole number counts
-/// columns from 1 in a file without a header. Empty: by known names, or user, item, time.
+/// How the columns of a table are found. A name is that of a header, RecBole's `:type` may be left out; a whole number
+/// counts columns from 1 in a file without a header. Empty: by known names, or user, item, time.
 struct ColumnOptions {
   std::string user{};
   std::string item{};
@@ -52,6 +52,11 @@ inline Column column_of(std::string_view name) {
     if (plain == known) return Column::rating;
   if (plain == "timestamp") return Column::timestamp;
   return plain == "xlabel" ? Column::label : Column::other;
+}
+
+/// Whether a field of a header is the column that the options name, with RecBole's `:type` or without.
+inline bool is_named(std::string_view field, std::string_view name) {
+  return field == name || field.substr(0, field.find(':')) == name;
 }
 
 /// Whether a name is one of the first choice: beside it others for the same column are not looked at.
@@ -105,7 +110,7 @@ bool is_header(const TextFile& file, const char* line, const ColumnOptions& opti
     const Column column = column_of(field);
     if (column == Column::user || column == Column::item) return true;
     for (const NamedColumn& named : named_columns(options))
-      if (!named.name->empty() && field.substr(0, field.find(':')) == *named.name) return true;
+      if (!named.name->empty() && is_named(field, *named.name)) return true;
   }
   return false;
 }
@@ -118,7 +123,6 @@ std::vector<Column> parse_header(const TextFile& file, const char*& line, const 
   const auto fields = fields_of<Plain>(file, line);
   const auto all = named_columns(options);
   for (const std::string_view field : fields) {
-    const std::string_view name = field.substr(0, field.find(':'));
     Column column = column_of(field);
     if (!is_first_choice(field))
       for (const std::string_view other : fields)
@@ -126,7 +130,7 @@ std::vector<Column> parse_header(const TextFile& file, const char*& line, const 
     for (const NamedColumn& named : all)  // what is named by the options is not looked for by known names
       if (named.column == column && !named.name->empty()) column = Column::other;
     for (const NamedColumn& named : all)
-      if (!named.name->empty() && name == *named.name) column = named.column;
+      if (!named.name->empty() && is_named(field, *named.name)) column = named.column;
     if (column != Column::other && std::count(columns.begin(), columns.end(), column)) {
       const auto named = std::find_if(all.begin(), all.end(), [&](const auto& n) { return n.column == column; });
       file.bad(field.data(), "found the column '", field, "' a second time",

@@ -32,8 +32,8 @@ struct TextFile {
   MappedFile file;
   std::vector<char> rewritten;  ///< where it is not empty, the text instead of the file's, with the same lines
 
-  explicit TextFile(std::string name) : path(std::move(name)), file(path) {
-    DREAM_EXPECT(file.size() > 0, path, ": is empty, expected interactions");
+  explicit TextFile(std::string name, const char* wanted = "interactions") : path(std::move(name)), file(path) {
+    DREAM_EXPECT(file.size() > 0, path, ": is empty, expected ", wanted);
     refuse_binary(path, file.text());
   }
   const char* begin() const { return rewritten.empty() ? file.data() : rewritten.data(); }

@@ -1,4 +1,4 @@
-// The features of a folder: one .npy file per modality, and which items have it.
+// The features of a folder: one .npy or .npz file per modality, and which items have it.
 #pragma once
 
 #include <algorithm>
@@ -14,6 +14,7 @@
 #include <dream/core/file.hpp>
 #include <dream/data/dataset.hpp>
 #include <dream/data/npy.hpp>
+#include <dream/data/npz.hpp>
 
 namespace dream {
 
@@ -37,9 +38,14 @@ inline index_t mark_present(Modality& modality) {
 
 namespace detail {
 
+/// Whether the name of a file is WHAT_feat.npy or WHAT_feat.npz.
+inline bool is_feature_file(const std::string& name) {
+  return name.size() > 9 && (name.ends_with("_feat.npy") || name.ends_with("_feat.npz"));
+}
+
 /// Notes the files that look like features and are not read: arrays under other names, of other formats, or in
-/// subfolders.
-inline void note_other_features(const std::string& folder, Dataset& data) {
+/// subfolders, and files of items but `item_file`.
+inline void note_other_features(const std::string& folder, const std::string& item_file, Dataset& data) {
   namespace fs = std::filesystem;
   const auto looks = [](std::string name, bool named_feat) {
     for (char& c : name)
@@ -61,39 +67,50 @@ inline void note_other_features(const std::string& folder, Dataset& data) {
         if (looks(at->path().filename().string(), true)) inside.push_back(at->path().filename().string());
       std::sort(inside.begin(), inside.end());
       for (const std::string& name : inside) names += concat(names.empty() ? "" : ", ", entry, '/', name);
-    } else if (!(entry.size() > 9 && entry.ends_with("_feat.npy")) && looks(entry, false)) {
+    } else if ((looks(entry, false) && !is_feature_file(entry)) ||
+               (entry.ends_with(".item") && path.string() != item_file)) {
       names += concat(names.empty() ? "" : ", ", entry);
     }
   }
   if (!names.empty())
-    data.notes.push_back(concat("Not read, as features are files WHAT_feat.npy beside the table: ", names, "."));
+    data.notes.push_back(
+        concat("Not read, as features are files WHAT_feat.npy or WHAT_feat.npz beside the table, or columns of "
+               "NAME.item: ",
+               names, "."));
 }
 
 }  // namespace detail
 
-/// The modalities of a folder, WHAT_feat.npy each, sorted by name, with notes about missing features.
-inline void read_modalities(const std::string& folder, const std::vector<std::string>& wanted, Dataset& data) {
-  constexpr std::string_view ending = "_feat.npy";
-  const auto file_of = [&folder](const std::string& name) {
-    return (std::filesystem::path(folder) / (name + "_feat.npy")).string();
-  };
-  std::vector<std::string> names;
+/// The modalities of a folder, WHAT_feat.npy or WHAT_feat.npz each, sorted by name, with notes about missing features.
+/// `item_file` and `columns`: the file of items and the modalities that it has, not read here. Returns the name of the
+/// file whose rows are the items, "" where there is none.
+inline std::string read_modalities(const std::string& folder, const std::vector<std::string>& wanted,
+                                   const std::string& item_file, const std::vector<std::string>& columns,
+                                   Dataset& data) {
+  std::vector<std::pair<std::string, std::string>> files;  // modality, file
   for (const std::string& file : list_folder(folder))
-    if (file.size() > ending.size() && file.ends_with(ending))
-      names.push_back(file.substr(0, file.size() - ending.size()));
-  std::sort(names.begin(), names.end());
+    if (detail::is_feature_file(file)) files.emplace_back(file.substr(0, file.size() - 9), file);
+  std::sort(files.begin(), files.end());
+  const auto path_of = [&folder](const std::string& file) { return (std::filesystem::path(folder) / file).string(); };
   for (const std::string& name : wanted)
-    if (!std::count(names.begin(), names.end(), name))
-      fail(file_of(name), ": there is no such file, expected the features of the modality '", name, "'");
-  for (const std::string& name : names) {
+    if (!std::count(columns.begin(), columns.end(), name) &&
+        !std::any_of(files.begin(), files.end(), [&](const auto& file) { return file.first == name; }))
+      fail(path_of(name + "_feat.npy"), ": there is no such file, expected the features of the modality '", name, "'");
+  std::string first;
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    const auto& [name, file] = files[i];
     if (!wanted.empty() && !std::count(wanted.begin(), wanted.end(), name)) continue;
-    const std::string path = file_of(name);
-    NpyMatrix matrix = read_npy(path);
+    const std::string path = path_of(file);
+    if (i + 1 < files.size() && files[i + 1].first == name)
+      fail(path, ": the modality '", name, "' is also in ", files[i + 1].second, ", expected one of both");
+    if (std::count(columns.begin(), columns.end(), name))
+      fail(path, ": the modality '", name, "' is also a column of ", item_file, ", expected one of both");
+    NpyMatrix matrix = file.ends_with(".npz") ? read_npz(path) : read_npy(path);
     DREAM_EXPECT(matrix.rows > 0 && matrix.cols > 0, path, ": found ", shape(matrix),
                  " features, expected at least one");
+    if (first.empty()) first = file;
     if (!data.modalities.empty() && data.modalities[0].rows != matrix.rows)
-      fail(path, ": found ", matrix.rows, " rows, expected ", data.modalities[0].rows, " as in ",
-           data.modalities[0].name, "_feat.npy");
+      fail(path, ": found ", matrix.rows, " rows, expected ", data.modalities[0].rows, " as in ", first);
     Modality& modality = data.modalities.emplace_back();
     modality.name = name;
     modality.rows = matrix.rows;
@@ -106,7 +123,8 @@ inline void read_modalities(const std::string& folder, const std::vector<std::st
       data.notes.push_back(concat(name, ": ", missing, " of ", modality.rows,
                                   " items have no features (a zero row, or a value that is not finite)."));
   }
-  detail::note_other_features(folder, data);
+  detail::note_other_features(folder, item_file, data);
+  return first;
 }
 
 }  // namespace dream

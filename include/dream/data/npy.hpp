@@ -163,12 +163,8 @@ class NpyHeaderParser {
   std::size_t at_ = 0;
 };
 
-}  // namespace detail
-
-/// Reads a 2-d .npy file of <f2 (converted exactly), <f4 or <f8 (rounded to nearest). Anything else is an error.
-inline NpyMatrix read_npy(const std::string& path) {
-  const MappedFile file(path);
-  const std::string_view bytes = file.text();
+/// read_npy of the bytes of a file; `path` names it in errors.
+inline NpyMatrix parse_npy(const std::string& path, std::string_view bytes) {
   constexpr std::string_view magic("\x93NUMPY", 6);
   if (bytes.substr(0, 6) != magic) fail(path, ": byte 0: found no .npy magic string, expected \\x93NUMPY");
   if (bytes.size() < 10) fail(path, ": byte ", bytes.size(), ": found the end of the file, expected an .npy header");
@@ -183,7 +179,7 @@ inline NpyMatrix read_npy(const std::string& path) {
     fail(path, ": byte 8: found a header length of ", length, ", expected at most the ", bytes.size() - start,
          " bytes that follow");
 
-  detail::NpyHeaderParser header(path, bytes.substr(start, length), start);
+  NpyHeaderParser header(path, bytes.substr(start, length), start);
   header.parse();
   const std::string_view descr = header.descr;
   const std::size_t width = descr == "<f2" ? 2 : descr == "<f4" ? 4 : descr == "<f8" ? 8 : 0;
@@ -234,6 +230,14 @@ inline NpyMatrix read_npy(const std::string& path) {
     matrix.values[i] = static_cast<float>(value);
   }
   return matrix;
+}
+
+}  // namespace detail
+
+/// Reads a 2-d .npy file of <f2 (converted exactly), <f4 or <f8 (rounded to nearest). Anything else is an error.
+inline NpyMatrix read_npy(const std::string& path) {
+  const MappedFile file(path);
+  return detail::parse_npy(path, file.text());
 }
 
 /// Writes a matrix as .npy version 1, <f4, C order; the file appears whole or not at all.

@@ -13,100 +13,19 @@
 
 #include <dream/core/error.hpp>
 #include <dream/core/file.hpp>
-#include <dream/data/columns.hpp>
+#include <dream/data/compact_rows.hpp>
 #include <dream/data/dataset.hpp>
-#include <dream/data/delimited_text.hpp>
 #include <dream/data/ids.hpp>
 #include <dream/data/interaction_file.hpp>
 #include <dream/data/interactions.hpp>
-#include <dream/data/k_core.hpp>
+#include <dream/data/item_file.hpp>
 #include <dream/data/modality_files.hpp>
+#include <dream/data/read_table.hpp>
 #include <dream/data/split.hpp>
 
 namespace dream {
 
-/// What read_dataset does beyond reading.
-struct ReadOptions {
-  SplitRule split = SplitRule::given;           ///< `given` falls back to `random` where the files hold no split
-  std::array<double, 3> ratios{0.8, 0.1, 0.1};  ///< of train, valid and test
-  std::uint64_t seed = 999;                     ///< of the random split
-  std::string valid_from;                       ///< of a split by date: a time as the file has them; empty: no valid
-  std::string test_from;                        ///< likewise
-  int k_core = 0;                               ///< users and items with fewer interactions are removed, repeatedly
-  bool merge_duplicates = false;                ///< keep the first of equal pairs; otherwise they are an error
-  IdKind ids = IdKind::automatic;               ///< automatic: integers if the first id is one
-  ColumnOptions columns;                        ///< of a table: which is what, and what separates them
-  std::optional<double> min_rating;             ///< interactions with a lower rating are dropped
-  std::vector<std::string> modalities;          ///< the ones to read, by name; none named: all
-};
-
 namespace detail {
-
-/// Renumbers ids so that the kept rows are consecutive; returns the new row of each old one (-1: removed).
-inline std::vector<index_t> compact(IdMap& ids, const std::vector<std::uint8_t>& keep) {
-  std::vector<index_t> row(keep.size(), -1);
-  IdMap left;
-  for (index_t i = 0; i < ids.count; ++i)
-    if (keep[static_cast<std::size_t>(i)]) {
-      row[static_cast<std::size_t>(i)] = left.count++;
-      left.names.push_back(ids.name(i));
-    }
-  drop_identity(left);
-  if (left.count < ids.count) ids = std::move(left);
-  return row;
-}
-
-/// Moves the features of every item to its new row, -1 for none; `count` rows are left.
-inline void move_rows(Modality& modality, const std::vector<index_t>& item_row, index_t count) {
-  const std::size_t cols = static_cast<std::size_t>(modality.cols);
-  for (std::size_t i = 0; i < item_row.size(); ++i) {
-    if (item_row[i] < 0) continue;
-    const std::size_t to = static_cast<std::size_t>(item_row[i]);  // never above i
-    if (to != i) std::copy_n(modality.values.begin() + i * cols, cols, modality.values.begin() + to * cols);
-    modality.present[to] = modality.present[i];
-  }
-  modality.rows = count;
-  modality.values.resize(static_cast<std::size_t>(count) * cols);
-  modality.present.resize(static_cast<std::size_t>(count));
-}
-
-/// Leaves out items that neither an interaction nor the features of a modality name.
-inline void drop_nameless_items(Interactions& raw, Dataset& data) {
-  std::vector<std::uint8_t> named(static_cast<std::size_t>(raw.items.count), 0);
-  for (const index_t item : raw.item) named[static_cast<std::size_t>(item)] = 1;
-  for (const Modality& modality : data.modalities)
-    for (std::size_t i = 0; i < named.size(); ++i) named[i] |= modality.present[i];
-  const std::int64_t nameless = std::count(named.begin(), named.end(), 0);
-  if (nameless == 0) return;
-  const std::vector<index_t> row = compact(raw.items, named);
-  for (index_t& item : raw.item) item = row[static_cast<std::size_t>(item)];
-  for (Modality& modality : data.modalities) move_rows(modality, row, raw.items.count);
-  data.notes.push_back(
-      concat(nameless, " rows of the features are no items: they are in no line and have no features."));
-}
-
-/// Restricts everything to the k-core. `source`: the file or folder, for messages.
-inline void apply_k_core(Interactions& raw, const std::string& source, Dataset& data, int k) {
-  const KCore core = k_core(raw.user, raw.item, raw.users.count, raw.items.count, k);
-  const index_t users = raw.users.count, items = raw.items.count;
-  const std::int64_t before = raw.size();
-  const auto user_row = compact(raw.users, core.user), item_row = compact(raw.items, core.item);
-  std::vector<std::uint8_t> keep(raw.user.size());
-  for (std::size_t i = 0; i < keep.size(); ++i) {
-    raw.user[i] = user_row[static_cast<std::size_t>(raw.user[i])];
-    raw.item[i] = item_row[static_cast<std::size_t>(raw.item[i])];
-    keep[i] = raw.user[i] >= 0 && raw.item[i] >= 0;
-  }
-  raw.filter(keep);
-  DREAM_EXPECT(raw.size() > 0, source, ": no interaction is left by the k-core filter with k = ", k);
-  for (Modality& modality : data.modalities) {
-    move_rows(modality, item_row, raw.items.count);
-    DREAM_EXPECT(std::count(modality.present.begin(), modality.present.end(), 1) > 0, source, ": no item of the ", k,
-                 "-core has features of the modality '", modality.name, "'");
-  }
-  data.notes.push_back(concat("The ", k, "-core filter removed ", users - raw.users.count, " users, ",
-                              items - raw.items.count, " items and ", before - raw.size(), " interactions."));
-}
 
 /// Labels the interactions by the rule that the options and the files lead to.
 inline void apply_split(Interactions& raw, const ReadOptions& options, bool valid_is_missing, const std::string& source,
@@ -162,67 +81,39 @@ inline std::filesystem::path find_table(const std::filesystem::path& folder) {
   return found[0];
 }
 
-/// Whether a table's fields are separated by TABs. Rewrites the text so where the options name a separator, or where a
-/// plain file has quoted fields.
-inline bool split_at_tabs(TextFile& file, bool plain, const std::string& named) {
-  std::string separator = separator_named(named);
-  if (plain && separator.empty() && has_quoted_fields(file)) {
-    const char* const line = first_line<true>(file);
-    separator = separator_of_line({line, std::find(line, static_cast<const char*>(file.end()), '\n')});
-  }
-  if (!separator.empty()) file.rewritten = with_tabs(file, separator);
-  return !plain || !separator.empty();
-}
-
-/// Reads a table and returns where its rows begin. Blanks: fields end at blanks and commas too. A `plain` file may lack
-/// the header.
-template <bool Blanks>
-const char* read_table(const TextFile& file, bool plain, const ReadOptions& read, IdColumn& users, IdColumn& items,
-                       Interactions& raw, std::vector<std::string>& notes) {
-  const ColumnOptions& options = read.columns;
-  const char* rows = first_line<Blanks>(file);
-  DREAM_EXPECT(rows < file.end(), file.path, ": holds no interactions");
-  std::vector<Column> columns;
-  const bool by_number = columns_by_number(options);
-  DREAM_EXPECT(plain || !by_number, file.path, ": has a header, expected columns by name, not by number");
-  if (!by_number && (!plain || is_header<Blanks>(file, rows, options))) {
-    columns = parse_header<Blanks>(file, rows, options);
+/// Gives the items their rows, and the modalities of the file of items with them. `place`: that of an interaction.
+inline void number_items(const IdColumn& items, const std::optional<IdMap>& list, const std::string& list_path,
+                         const std::string& feature_file, const std::string& source,
+                         const std::function<std::string(std::int64_t)>& place, std::optional<ItemFile>& item_file,
+                         Interactions& raw, Dataset& data) {
+  std::vector<index_t> none;
+  std::vector<index_t>& others = item_file ? item_file->ids() : none;
+  if (list) {
+    raw.items = *list;
+    if (!feature_file.empty())
+      DREAM_EXPECT(data.modalities[0].rows == list->count, list_path, ": found ", list->count, " items, expected ",
+                   data.modalities[0].rows, ", the rows of ", feature_file);
+  } else if (feature_file.empty()) {
+    items.ids_without_gaps(others);
+    raw.items = items.ids_without_gaps(raw.item);
   } else {
-    columns = columns_without_header(file, rows, fields_of<Blanks>(file, rows).size(), options);
-    const auto number_of = [&](Column c) {
-      return static_cast<std::size_t>(std::find(columns.begin(), columns.end(), c) - columns.begin());
-    };
-    if (!by_number)
-      refuse_unlike_first_line<Blanks>(file, rows, number_of(Column::user), number_of(Column::item),
-                                       "(user_column and item_column name its columns; if it is an interaction, "
-                                       "user_column = 1 says that there is no header)");
+    const index_t rows = data.modalities[0].rows;
+    raw.items = items.ids();
+    if (!items.integers())
+      fail(source, ": the item ids are strings; expected ", list_path, " with a line 'row TAB id' for every row of ",
+           feature_file, ", which says whose features a row holds");
+    const auto beyond = [rows](index_t i) { return i >= rows; };
+    const auto in_table = std::find_if(raw.item.begin(), raw.item.end(), beyond);
+    const auto in_others = std::find_if(others.begin(), others.end(), beyond);
+    if (in_table != raw.item.end() || in_others != others.end())
+      fail(in_table != raw.item.end() ? place(in_table - raw.item.begin())
+                                      : item_file->place(static_cast<std::size_t>(in_others - others.begin())),
+           ": found the item id ", in_table != raw.item.end() ? *in_table : *in_others, ", expected at most ", rows - 1,
+           ", as ", feature_file, " has ", rows, " rows (ids reach ", raw.items.count - 1, ")");
+    raw.items.count = rows;
   }
-  const bool rated = std::count(columns.begin(), columns.end(), Column::rating) > 0;
-  const bool by_place = !by_number && columns.size() == 3 && rows == first_line<Blanks>(file);
-  if (read.min_rating && !rated)
-    fail(file.path, ": has no rating column, which min_rating needs (rating_column names it)");
-  if (rated && !read.min_rating) notes.push_back("There is a rating column, which is not used (min_rating does).");
-  const TimeColumn times = parse_table<Blanks>(file, rows, columns, users, items, rated && read.min_rating, raw);
-  if (by_place && times.look_like_ratings()) {
-    const char* const remedy = " (rating_column = 3 or time_column = 3 says which)";
-    if (read.split != SplitRule::given && read.split != SplitRule::random)
-      file.bad(rows, "the third column looks like ratings, expected timestamps for a split by time", remedy);
-    notes.push_back(concat("The third column was read as timestamps but looks like ratings", remedy, "."));
-  }
-  if (read.split == SplitRule::date && !raw.timestamp.empty()) {
-    const auto cut = [&](const char* key, const std::string& text) {
-      const auto from = times.first_from(text, raw.timestamp);
-      if (!from)
-        fail(file.path, ": found ", key, " = '", text, "', expected ", times.dates() ? "a date" : "a number",
-             " like the timestamps of the file");
-      return *from;
-    };
-    raw.test_from = cut("test_from", read.test_from);
-    raw.valid_from = read.valid_from.empty() ? raw.test_from : cut("valid_from", read.valid_from);
-    DREAM_EXPECT(raw.valid_from <= raw.test_from, file.path, ": found valid_from = ", read.valid_from,
-                 " behind test_from = ", read.test_from);
-  }
-  return rows;
+  if (item_file) item_file->add_to(data, raw.items.count);
+  if (!list && !data.modalities.empty()) drop_nameless_items(raw, data);
 }
 
 }  // namespace detail
@@ -248,8 +139,15 @@ inline Dataset read_dataset(const std::string& path, const ReadOptions& options 
   std::optional<IdMap> user_list, item_list;
   const std::string user_list_path = (folder / "user_ids.tsv").string(),
                     item_list_path = (folder / "item_ids.tsv").string();
+  std::optional<detail::ItemFile> item_file;
+  std::string feature_file;  // whose rows are the items
   if (!plain) {
-    read_modalities(folder.string(), options.modalities, data);
+    const std::string stem = lists ? folder.filename().string() : table.stem().string();
+    if (const std::string file = (folder / (stem + ".item")).string(); file_exists(file))
+      item_file.emplace(file, options.columns, data.notes);
+    const std::vector<std::string> columns = item_file ? item_file->modalities() : std::vector<std::string>{};
+    feature_file =
+        read_modalities(folder.string(), options.modalities, item_file ? item_file->path() : "", columns, data);
     if (file_exists(user_list_path)) user_list = read_ids(user_list_path);
     if (file_exists(item_list_path)) item_list = read_ids(item_list_path);
   } else {
@@ -293,28 +191,13 @@ inline Dataset read_dataset(const std::string& path, const ReadOptions& options 
     };
   }
 
-  // Rows of users and items.
+  if (item_file) {
+    item_file->select(options.modalities);
+    item_file->read(items);
+  }
   const std::string source = files[0].path;
   raw.users = user_list ? std::move(*user_list) : users.ids_without_gaps(raw.user);
-  raw.items = item_list ? *item_list : data.modalities.empty() ? items.ids_without_gaps(raw.item) : items.ids();
-  if (!data.modalities.empty()) {
-    const index_t rows = data.modalities[0].rows;
-    const std::string feature_file = data.modalities[0].name + "_feat.npy";
-    if (item_list) {
-      DREAM_EXPECT(rows == item_list->count, item_list_path, ": found ", item_list->count, " items, expected ", rows,
-                   ", the rows of ", feature_file);
-    } else if (!items.integers()) {
-      fail(source, ": the item ids are strings; expected ", item_list_path,
-           " with a line 'row TAB id' for every row of ", feature_file, ", which says whose features a row holds");
-    } else if (raw.items.count > rows) {
-      const auto beyond = std::find_if(raw.item.begin(), raw.item.end(), [rows](index_t i) { return i >= rows; });
-      fail(place(beyond - raw.item.begin()), ": found the item id ", *beyond, ", expected at most ", rows - 1, ", as ",
-           feature_file, " has ", rows, " rows (ids reach ", raw.items.count - 1, ")");
-    } else {
-      raw.items.count = rows;
-      detail::drop_nameless_items(raw, data);
-    }
-  }
+  detail::number_items(items, item_list, item_list_path, feature_file, source, place, item_file, raw, data);
 
   std::vector<std::uint8_t> keep;
   if (const auto repeated = find_duplicates(raw, keep)) {

@@ -45,7 +45,8 @@ inline void write_dataset(const Dataset& data, const std::string& dir, Existing 
   const fs::path folder = absolute_path(dir);
   std::vector<fs::path> old;
   for (const std::string& name : list_folder(folder.string())) {
-    if (name.ends_with(".inter") || name.ends_with("_feat.npy") || name == "user_ids.tsv" || name == "item_ids.tsv")
+    if (name.ends_with(".inter") || name.ends_with("_feat.npy") || name.ends_with("_feat.npz") ||
+        name == folder.filename().string() + ".item" || name == "user_ids.tsv" || name == "item_ids.tsv")
       old.push_back(folder / name);
   }
   // Tables first, so that an interrupted replacement leaves no folder that looks complete.

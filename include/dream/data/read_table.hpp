@@ -47,6 +47,17 @@ inline bool split_at_tabs(TextFile& file, bool plain, const std::string& named) 
   return !plain || !separator.empty();
 }
 
+/// The name of a column of the header that looks like weights of interactions; empty where there is none.
+template <bool Blanks>
+std::string unused_weights(const TextFile& file, const char* header) {
+  for (const std::string_view field : fields_of<Blanks>(file, header)) {
+    const std::string plain = plain_name(field.substr(0, field.find(':')));
+    for (const std::string_view known : {"weight", "count", "counts", "playcount", "plays", "frequency"})
+      if (plain == known) return std::string(field.substr(0, field.find(':')));
+  }
+  return "";
+}
+
 /// Reads a table and returns where its rows begin. Blanks: fields end at blanks and commas too. A `plain` file may lack
 /// the header.
 template <bool Blanks>
@@ -59,6 +70,9 @@ const char* read_table(const TextFile& file, bool plain, const ReadOptions& read
   const bool by_number = columns_by_number(options);
   DREAM_EXPECT(plain || !by_number, file.path, ": has a header, expected columns by name, not by number");
   if (!by_number && (!plain || is_header<Blanks>(file, rows, options))) {
+    if (const std::string unused = unused_weights<Blanks>(file, rows); options.weight.empty() && !unused.empty())
+      notes.push_back(concat("There is a column ", unused, ", which is not used (weight_column = ", unused,
+                             " weighs the ranking loss by it)."));
     columns = parse_header<Blanks>(file, rows, options);
   } else {
     columns = columns_without_header(file, rows, fields_of<Blanks>(file, rows).size(), options);

@@ -21,7 +21,8 @@ namespace dream {
 inline namespace DREAM_INSTRUCTION_SET {
 namespace cpu {
 inline constexpr std::int64_t rows_per_sum = 512;  ///< rows in one piece of a sum
-}
+}  // namespace cpu
+}  // namespace DREAM_INSTRUCTION_SET
 
 /// Sum over pieces of `count` of f(begin, end), in double, in piece order.
 template <class F>

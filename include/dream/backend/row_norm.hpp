@@ -4,9 +4,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include <dream/core/instruction_set.hpp>
 #include <dream/core/view.hpp>
 
-namespace dream::cpu {
+namespace dream::inline DREAM_INSTRUCTION_SET::cpu {
 
 /// a . b in double: eight sums side by side, which a compiler can keep in vectors, added by halves.
 template <class T>
@@ -42,4 +43,4 @@ RowNorm<T> row_norm(const T* x, index_t cols) {
   return norm;
 }
 
-}  // namespace dream::cpu
+}  // namespace dream::inline DREAM_INSTRUCTION_SET::cpu

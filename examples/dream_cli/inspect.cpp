@@ -8,6 +8,7 @@
 #include <dream/core/error.hpp>
 
 #include "commands.hpp"
+#include "memory.hpp"
 #include "settings.hpp"
 #include "table.hpp"
 
@@ -28,11 +29,6 @@ std::string fixed(double value, int decimals) {
   char buffer[64];
   std::snprintf(buffer, sizeof buffer, "%.*f", decimals, value);
   return buffer;
-}
-
-std::string bytes_text(double bytes) {
-  if (bytes >= 1 << 30) return fixed(bytes / (1 << 30), 1) + " GiB";
-  return fixed(std::max(bytes / (1 << 20), 0.1), 1) + " MiB";
 }
 
 Row side(const char* what, const std::vector<index_t>& train, index_t count) {
@@ -81,24 +77,6 @@ Row modality_row(const dream::Modality& m) {
           fixed(most, 3)};
 }
 
-/// What training holds at the same time: parameters with gradients and moments, features, graphs.
-double training_bytes(const dream::Dataset& data, const Settings& settings) {
-  const double users = data.user_count(), items = data.item_count(), d = settings.model.embedding_size;
-  const double line = (users + items) * d * 4;
-  double bytes =
-      4 * line + 2 * (settings.model.n_ui_layers + 1) * line + 4.0 * 12 * static_cast<double>(data.train.size());
-  for (const dream::Modality& m : data.modalities) {
-    const double columns = static_cast<double>(m.cols);
-    const double stored = settings.model.data.feature_storage == dream::FeatureStorage::full ? 4 : 2;
-    const bool of_users = settings.model.s3_weight > 0 && settings.model.s3_user_weight > 0;
-    bytes += columns * stored * (items + (of_users ? users : 0));
-    if (settings.model.train_features) bytes += columns * items * 4 * 4;
-    bytes += 8 * line;
-    bytes += 2 * 8 * (items * settings.model.data.knn_k + users * settings.model.data.user_knn_k);
-  }
-  return bytes;
-}
-
 }  // namespace
 
 int inspect(const InspectArguments& arguments) {
@@ -127,7 +105,9 @@ int inspect(const InspectArguments& arguments) {
   }
   std::printf("ids: users %s, items %s\n", data.users.is_identity() ? "0 .. n-1" : "as named in the files",
               data.items.is_identity() ? "0 .. n-1" : "as named in the files");
-  std::printf("training DREAM on it takes about %s\n", bytes_text(training_bytes(data, settings)).c_str());
+  std::printf("training DREAM on it takes about %s of memory; this process may use %s\n",
+              bytes_text(training_bytes(data, settings)).c_str(),
+              bytes_text(static_cast<double>(dream::memory_limit())).c_str());
   for (const std::string& note : data.notes) std::printf("note: %s\n", note.c_str());
   return Exit::success;
 }

@@ -1,5 +1,6 @@
 #include "backends.hpp"
 #include "folder_lock.hpp"
+#include "memory.hpp"
 #include "outputs.hpp"
 #include "training_run.hpp"
 
@@ -195,6 +196,7 @@ int train_settings(const Settings& settings, const std::string& data_folder, Run
     DREAM_EXPECT(dream::checkpoint_origin(folder.checkpoint()).data == fingerprint, folder.checkpoint(),
                  ": was trained on other data than ", data_folder, " (their fingerprints differ)");
   }
+  if (kernel_commands(settings.backend) == nullptr) expect_memory(settings, data, data_folder);
   folder.make();
 
   const dream::ModelDataOptions prepared = data_options(settings, data, data_folder);

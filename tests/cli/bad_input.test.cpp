@@ -245,4 +245,17 @@ TEST_CASE("a full disk ends the run with an error and leaves what was whole befo
   CHECK_FALSE(place.has("top.tsv"));
 }
 
+TEST_CASE("training that cannot fit into the memory limit is refused with both figures, and leaves no folder") {
+  NEEDS_PROGRAM();
+#if defined(__SANITIZE_ADDRESS__)
+  DREAM_SKIP("the sanitizers reserve address space");
+#endif
+  const Workplace place;
+  place.make_data();
+  CHECK_FAILS(
+      place.run("train --data data --out o --model lightgcn --set embedding_size=1000000", "ulimit -v 1000000;"), 1,
+      "data: training lightgcn takes at least 1.6 GiB of memory, and this process may use 976.6 MiB");
+  CHECK_FALSE(place.has("o"));
+}
+
 }  // namespace dream_tests::cli_bad_input

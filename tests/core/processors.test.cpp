@@ -1,11 +1,14 @@
 #include <dream/core/processors.hpp>
 
+#include <dream/core/memory_limit.hpp>
+
 #include <sched.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <optional>
 #include <string>
 
@@ -31,6 +34,7 @@ class Root {
     std::ofstream(path_ + name) << text;
   }
   int processors() const { return detail::cgroup_processors(path_); }
+  std::int64_t memory() const { return detail::cgroup_memory(path_); }
 
  private:
   std::string path_;
@@ -104,6 +108,26 @@ TEST_CASE("The affinity mask and OMP_NUM_THREADS limit the processors, and nothi
   const int with_one = available_processors();
   REQUIRE(::sched_setaffinity(0, sizeof before, &before) == 0);
   CHECK(with_one == 1);
+}
+
+TEST_CASE("The smallest memory limit of the control groups counts, in both versions") {
+  constexpr std::int64_t none = std::numeric_limits<std::int64_t>::max();
+  const Root two;
+  CHECK(two.memory() == none);
+  two.write("/proc/self/cgroup", "0::/jobs/a\n");
+  two.write("/sys/fs/cgroup/jobs/a/memory.max", "max\n");
+  CHECK(two.memory() == none);
+  two.write("/sys/fs/cgroup/jobs/memory.max", "3000000\n");
+  CHECK(two.memory() == 3000000);
+  two.write("/sys/fs/cgroup/jobs/a/memory.max", "2000000\n");
+  CHECK(two.memory() == 2000000);
+  const Root one;
+  one.write("/proc/self/cgroup", "5:cpu,cpuacct:/x\n4:memory:/docker/abc\n");
+  one.write("/sys/fs/cgroup/cpu/x/memory.limit_in_bytes", "5\n");
+  CHECK(one.memory() == none);
+  one.write("/sys/fs/cgroup/memory/memory.limit_in_bytes", "7000000\n");
+  CHECK(one.memory() == 7000000);
+  CHECK(memory_limit() > 0);
 }
 
 }  // namespace dream_tests::core_processors

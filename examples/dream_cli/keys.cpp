@@ -216,6 +216,9 @@ std::vector<Key> make_keys() {
   column("item_column", "the items' column likewise", FIELD(read.columns.item));
   column("rating_column", "the ratings' column likewise", FIELD(read.columns.rating));
   column("time_column", "the times' column likewise", FIELD(read.columns.time));
+  column("weight_column",
+         "a column of numbers > 0 that weigh the ranking loss, scaled to the mean 1; empty: no weights",
+         FIELD(read.columns.weight));
   k.push_back(text("field_separator", "TAB , ; | :: blank", "what separates the fields of a table; they may be quoted",
                    FIELD(read.columns.separator), [](const std::string& given) -> std::string {
                      try {

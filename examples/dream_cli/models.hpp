@@ -94,6 +94,9 @@ inline void expect_trainable(const Settings& s, const dream::Dataset& data, cons
   const int largest = *std::max_element(ks.begin(), ks.end());
   DREAM_EXPECT(largest <= data.item_count(), "topk asks for ", largest, " items, but ", data_name, " has ",
                data.item_count(), " items");
+  DREAM_EXPECT(s.read.columns.weight.empty() || s.model_name != "bm3",
+               "weight_column is set, but bm3 has no ranking loss that weights could enter; leave it out, or choose "
+               "another model");
   expect_alignment_works(s);
   const bool modal = data_options(s, data, data_name).modal, is_dream = s.model_name == "dream";
   DREAM_EXPECT(!is_dream || modal || s.model.behaviour_line, "behaviour_line and modal_line cannot both be off");

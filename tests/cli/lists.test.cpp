@@ -243,4 +243,29 @@ TEST_CASE("training goes on from a checkpoint of other data: who is known keeps 
   CHECK_FALSE(place.has("d"));
 }
 
+TEST_CASE("a weight column changes what is learned, and is refused where no loss takes it") {
+  NEEDS_PROGRAM();
+  const Workplace place;
+  place.make_data();
+  std::string table;
+  for (const auto& row : rows_of(place.read("data/data.inter")))
+    table += row[0] + "\t" + row[1] + "\t" + row[2] + "\t" +
+             (row[0] == "userID" ? "plays"
+              : row[0] == "5"    ? "30"
+                                 : "1") +
+             "\n";
+  place.write("data/data.inter", table);
+  const std::string common =
+      "train --data data --epochs 2 --set embedding_size=8 --set topk=5 --set valid_metric=recall@5 ";
+  const Outcome plain = place.run(common + "--model lightgcn --out a");
+  REQUIRE(plain.code == 0);
+  CHECK(contains(plain.err, "There is a column plays, which is not used (weight_column = plays"));
+  const Outcome weighted = place.run(common + "--model lightgcn --set weight_column=plays --out b");
+  INFO(weighted.err);
+  REQUIRE(weighted.code == 0);
+  CHECK(place.read("a/user_embeddings.npy") != place.read("b/user_embeddings.npy"));
+  CHECK_FAILS(place.run(common + "--model bm3 --set weight_column=plays --out c"), 1, "bm3 has no ranking loss");
+  CHECK_FALSE(place.has("c"));
+}
+
 }  // namespace dream_tests::cli_lists

@@ -90,4 +90,27 @@ TEST_CASE("Ranking losses refuse unequal shapes, empty batches and a batch size 
   REQUIRE_ERROR(op.shape({}), "nothing to regularise");
 }
 
+TEST_CASE("Weighted BPR keeps the contract of an op, and weights of another number are an error") {
+  const auto u = random_matrix(33, 5, 1), p = random_matrix(33, 5, 2), n = random_matrix(33, 5, 3);
+  std::vector<float> weights;
+  for (int a = 0; a < 33; ++a) weights.push_back(0.25F * static_cast<float>(a % 9 + 1));
+  BprLoss<double, Cpu> bpr, plain;
+  bpr.weigh({weights.data(), 33});
+  const OpReport report = check_op(bpr, {u.view(), p.view(), n.view()}, OpCheckOptions{});
+  INFO(report.text());
+  CHECK(report.ok());
+  Context<Cpu> context(1);
+  Matrix<double, Cpu> loss(1, 1);
+  bpr.forward(context, u.view(), p.view(), n.view(), loss.view());
+  double expected = 0;
+  for (index_t a = 0; a < 33; ++a) {
+    double z = 0;
+    for (index_t j = 0; j < 5; ++j) z += u(a, j) * (p(a, j) - n(a, j));
+    expected += static_cast<double>(weights[static_cast<std::size_t>(a)]) * std::log1p(std::exp(-z)) / 33;
+  }
+  CHECK(loss(0, 0) == Approx(expected));
+  bpr.weigh({weights.data(), 32});
+  REQUIRE_ERROR(bpr.forward(context, u.view(), p.view(), n.view(), loss.view()), "BPR: 32 weights for 33 rows");
+}
+
 }  // namespace dream_tests::components_ranking_loss

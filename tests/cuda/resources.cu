@@ -187,6 +187,7 @@ template struct Watched<kernels::RowSums<Real, true>>;
 
 // sampler.cuh
 template struct Watched<kernels::DrawPairs>;
+template struct Watched<kernels::DrawWeights>;
 template struct Watched<kernels::AdvanceBatch>;
 
 // selection.cuh

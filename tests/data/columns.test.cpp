@@ -162,4 +162,35 @@ TEST_CASE("what is no text is an error that names the encoding and the remedy") 
   REQUIRE_ERROR(read_dataset(folder / "b"), "item_ids.tsv: byte 0: found text in UTF-16");
 }
 
+TEST_CASE("weights are read from the column that is named, follow their interactions, and are above 0") {
+  TemporaryFolder folder;
+  const std::string table = "user,item,count,time\n0,1,3,5\n1,0,0.5,4\n1,1,7,9\n0,0,2,8\n";
+  folder.write("p.csv", table);
+  const Dataset plain = read_dataset(folder / "p.csv");
+  CHECK(plain.train.weight.empty());
+  bool noted = false;
+  for (const std::string& note : plain.notes) noted = noted || note.find("weight_column = count") != std::string::npos;
+  CHECK(noted);
+  ReadOptions options;
+  options.columns.weight = "count";
+  options.columns.time = "time";
+  options.split = dream::SplitRule::time;
+  options.ratios = {0.5, 0.0, 0.5};
+  const Dataset data = read_dataset(folder / "p.csv", options);
+  for (const dream::Pairs* pairs : {&data.train, &data.test}) {
+    REQUIRE(pairs->weight.size() == 2);
+    for (std::size_t i = 0; i < 2; ++i) {
+      const std::string user = data.users.name(pairs->user[i]), item = data.items.name(pairs->item[i]);
+      CHECK(pairs->weight[i] == (user == "0" ? (item == "1" ? 3.0F : 2.0F) : item == "0" ? 0.5F : 7.0F));
+    }
+  }
+  options.split = dream::SplitRule::given;
+  for (const char* bad : {"0", "-1", "nan", "inf", "", "two"}) {
+    folder.write("p.csv", table + "2,1," + bad + ",7\n");
+    REQUIRE_ERROR(read_dataset(folder / "p.csv", options), "p.csv:6: found the weight '");
+  }
+  options.columns.weight = "plays";
+  REQUIRE_ERROR(read_dataset(folder.write("p.csv", table), options), "the weight_column");
+}
+
 }  // namespace dream_tests::data_columns

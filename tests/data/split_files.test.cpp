@@ -246,6 +246,24 @@ TEST_CASE("columns, ids and lines of every part are checked and named") {
   REQUIRE_ERROR(read_dataset(folder.path()), "a.test.inter:4: found the item id 7, expected at most 3");
 }
 
+TEST_CASE("weights are read in every part, or noted once") {
+  TemporaryFolder folder;
+  const std::string names = "user_id\titem_id\tplays\n";
+  write_parts(folder, names + "0\t0\t3\n0\t1\t0.5\n", names + "0\t2\t2\n", names + "0\t3\t7\n");
+  ReadOptions options;
+  const Dataset plain = read_dataset(folder.path(), options);
+  REQUIRE(std::count_if(plain.notes.begin(), plain.notes.end(), [](const std::string& note) {
+            return note.find("There is a column plays, which is not used") != std::string::npos;
+          }) == 1);
+  options.columns.weight = "plays";
+  const Dataset data = read_dataset(folder.path(), options);
+  REQUIRE(data.train.weight == std::vector<float>{3, 0.5F});
+  REQUIRE(data.test.weight == std::vector<float>{7});
+  folder.write("a.valid.inter", "user_id\titem_id\n0\t2\n");
+  REQUIRE_ERROR(read_dataset(folder.path(), options),
+                "a.valid.inter:1: missing column: found the columns user_id, item_id");
+}
+
 TEST_CASE("a pair in two parts is an error that names both lines, or the first one stays") {
   TemporaryFolder folder;
   write_parts(folder, header + "0\t0\t1\n0\t1\t2\n", header + "\n0\t2\t3\n", header + "0\t3\t4\n0\t1\t5\n0\t2\t6\n");

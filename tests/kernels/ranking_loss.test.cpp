@@ -52,16 +52,26 @@ struct Forward {
   KernelMatrix<T> loss, slope;
 };
 template <class T>
-Forward<T> forward(Triples<T>& x) {
+Forward<T> forward(Triples<T>& x, const std::vector<float>& weights = {}) {
   Forward<T> found{{1, 1}, {1, x.u.rows()}};
   KernelMatrix<double> workspace(1, static_cast<index_t>(bpr_forward_workspace()));
   const auto report = check_kernels([&](Context<Emulated>& context, KernelBuffers& use) {
     bpr_forward(context, BprForwardArguments<T>{use.input(x.u.view()), use.input(x.p.view()), use.input(x.n.view()),
                                                 use.output(found.slope.vector()), use.output(found.loss.view()).data,
-                                                use.output(workspace.vector()).data});
+                                                use.output(workspace.vector()).data,
+                                                weights.empty() ? VectorView<const float>{}
+                                                                : use.input(VectorView<const float>{
+                                                                      weights.data(), std::ssize(weights)})});
   });
   REQUIRE(report.text() == "");
   return found;
+}
+
+/// Weights of triples, from 0.1 to 3.
+std::vector<float> weights_of(index_t rows) {
+  std::vector<float> weights;
+  for (index_t a = 0; a < rows; ++a) weights.push_back(0.1F + static_cast<float>(a * 7 % 30) / 10);
+  return weights;
 }
 
 template <class T>
@@ -73,6 +83,25 @@ double tolerance_of_slopes(const Triples<T>& x) {
 }
 
 }  // namespace
+
+TEMPLATE_TEST_CASE("Weights multiply the terms of BPR's loss and its slopes", "", float, double) {
+  using T = TestType;
+  for (const MatrixShape& s : {MatrixShape{1, 5}, MatrixShape{37, 64}, MatrixShape{300, 3}}) {
+    Triples<T> x(s.rows, s.cols);
+    const std::vector<float> weights = weights_of(s.rows);
+    const Forward<T> found = forward(x, weights);
+    long double loss = 0;
+    for (index_t a = 0; a < s.rows; ++a)
+      loss += weights[static_cast<std::size_t>(a)] * std::log1p(std::exp(-static_cast<long double>(x.z(a))));
+    const double expected = static_cast<double>(loss / s.rows);
+    CAPTURE(s.rows, s.cols, found.loss.at(0, 0), expected);
+    CHECK(std::abs(found.loss.at(0, 0) - expected) <= (8 * rounding<T> + 1e-13) * std::abs(expected));
+    require_near(
+        found.slope,
+        [&](auto, index_t a) { return static_cast<double>(weights[static_cast<std::size_t>(a)]) * x.slope(a); },
+        4 * tolerance_of_slopes(x));
+  }
+}
 
 TEMPLATE_TEST_CASE("BPR's loss and slopes are those of the formula", "", float, double) {
   using T = TestType;

@@ -207,4 +207,28 @@ TEST_CASE("The counter walks through batches and epochs, with the number of the 
   REQUIRE(place.step == static_cast<std::uint32_t>(4000000000 * std::int64_t{5} + 4));
 }
 
+TEST_CASE("Weights on the device are those of the sampler's interactions, and 0 behind the end of the epoch") {
+  const Interactions data = skewed(40, 90, 3);
+  std::vector<float> weights, of_entries(data.indices.size());
+  for (std::size_t e = 0; e < of_entries.size(); ++e) of_entries[e] = static_cast<float>(e + 1) / 8;
+  Context<Cpu> context(1);
+  PairSampler sampler(data.csr(), 5, of_entries);
+  weights.assign(sampler.weights().begin(), sampler.weights().end());
+  REQUIRE(std::ssize(weights) == data.size());
+  constexpr index_t batch_size = 129;
+  for (std::int64_t b = 0; b < sampler.batches(batch_size); ++b) {
+    std::vector<float> found(batch_size, -9);
+    const BatchPlace place{2, 0, b};
+    const KernelReport report = check_kernel<DrawWeights>([&](KernelBuffers& use) {
+      return DrawWeights::Params{use.input(VectorView<const float>{weights.data(), std::ssize(weights)}), 5,
+                                 use.input(&place, 1), batch_size,
+                                 use.output(VectorView<float>{found.data(), batch_size})};
+    });
+    REQUIRE(report.text() == "");
+    const Batch batch = sampler.draw(context, 2, b, batch_size);
+    for (std::int64_t k = 0; k < batch_size; ++k)
+      REQUIRE(found[static_cast<std::size_t>(k)] == (k < batch.size() ? batch.weights[k] : 0.0F));
+  }
+}
+
 }  // namespace dream_tests::kernels_sampler

@@ -394,4 +394,42 @@ TEST_CASE("On planted data DREAM and LightGCN rank far better than popularity, a
   CHECK(found.cold_among_cold.at("recall@10") > 1.5 * of_lightgcn.cold_among_cold.at("recall@10"));
 }
 
+TEST_CASE("Equal weights change nothing, and larger ones pull their interactions up") {
+  Dataset data = make_synthetic({.users = 40, .items = 30, .interactions = 300, .modalities = {}});
+  const auto vectors = [&](std::vector<float> weights) {
+    data.train.weight = std::move(weights);
+    Context<Cpu> context(2);
+    ModelDataOptions prepared;
+    prepared.modal = false;
+    const auto model_data = prepare_data<float>(context, data, prepared);
+    LightGcn<float, Cpu> model(context, model_data, LightGcnOptions{.embedding_size = 8, .reg_weight = 0}, 1);
+    FitOptions options;
+    options.epochs = 20;
+    options.batch_size = 64;
+    options.adam.learning_rate = 0.02;
+    options.top_k = {5};
+    options.valid_metric = "recall@5";
+    Trainer trainer(context, model, data, options);
+    while (!trainer.finished()) trainer.run_epoch([](const StepReport&) { return true; });
+    const auto rows = trainer.represent();
+    double first = 0, all = 0;  // mean scores of the first user's interactions, and of all
+    for (std::size_t i = 0; i < data.train.user.size(); ++i) {
+      double score = 0;
+      for (index_t j = 0; j < 8; ++j)
+        score +=
+            static_cast<double>(rows[0](data.train.user[i], j)) * static_cast<double>(rows[1](data.train.item[i], j));
+      (data.train.user[i] == data.train.user[0] ? first : all) += score;
+    }
+    return std::array<double, 2>{first, all};
+  };
+  const std::size_t count = data.train.user.size();
+  const auto plain = vectors({}), equal = vectors(std::vector<float>(count, 3.0F));
+  CHECK(plain == equal);
+  std::vector<float> weights(count, 1.0F);
+  for (std::size_t i = 0; i < count; ++i)
+    if (data.train.user[i] == data.train.user[0]) weights[i] = 20.0F;
+  const auto pulled = vectors(weights);
+  CHECK(pulled[0] > 1.2 * plain[0]);
+}
+
 }  // namespace dream_tests::train_fit

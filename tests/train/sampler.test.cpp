@@ -242,4 +242,34 @@ TEST_CASE("Data without any possible negative, or without interactions, is an er
   REQUIRE_ERROR(PairSampler(none.view(), 1), "no negative can be drawn: there are 0 training interactions");
 }
 
+TEST_CASE("Weights come with the interactions that they are of, scaled to the mean 1") {
+  Context<Cpu> context(2);
+  const auto r = interactions();
+  Pairs pairs;  // in another order than the matrix
+  for (index_t u = 59; u >= 0; --u)
+    for (std::int64_t e = r.offsets[u]; e < r.offsets[u + 1]; ++e) {
+      pairs.user.push_back(u);
+      pairs.item.push_back(r.indices[e]);
+      pairs.weight.push_back(static_cast<float>(u * 40 + r.indices[e] + 1));
+    }
+  double mean = 0;
+  for (const float w : pairs.weight) mean += static_cast<double>(w) / static_cast<double>(pairs.weight.size());
+  PairSampler sampler(r.view(), 9, entry_weights(r.view(), pairs)), plain(r.view(), 9);
+  std::int64_t seen = 0;
+  for (std::int64_t b = 0; b < sampler.batches(50); ++b) {
+    const Batch batch = sampler.draw(context, 3, b, 50);
+    REQUIRE(batch.weights.size == batch.users.size);
+    for (std::int64_t k = 0; k < batch.users.size; ++k, ++seen)
+      CHECK(static_cast<double>(batch.weights[k]) ==
+            Approx((batch.users[k] * 40 + batch.positives()[k] + 1) / mean).epsilon(1e-6));
+  }
+  CHECK(seen == sampler.size());
+  CHECK(epoch_of(sampler, context, 3, 50) == epoch_of(plain, context, 3, 50));
+  CHECK(plain.draw(context, 0, 0, 50).weights.empty());
+  pairs.item[0] = 39;  // occurs nowhere
+  REQUIRE_ERROR(entry_weights(r.view(), pairs), "weights: pair 0 is not in the matrix");
+  const std::vector<float> few(3, 1.0F);
+  REQUIRE_ERROR(PairSampler(r.view(), 9, few), "sampler: 3 weights for");
+}
+
 }  // namespace dream_tests::train_sampler

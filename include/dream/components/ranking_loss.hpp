@@ -11,8 +11,8 @@
 
 namespace dream {
 
-/// L = -(1/b) sum_a log sigmoid(u_a . p_a - u_a . n_a).  Inputs U, P, N (b x d), result 1 x 1.
-/// With z = u . p - u . n and g = -sigmoid(-z) / b:  du = g (p - n),  dp = g u,  dn = -g u.
+/// L = -(1/b) sum_a w_a log sigmoid(u_a . p_a - u_a . n_a).  Inputs U, P, N (b x d), result 1 x 1.
+/// With z = u . p - u . n and g = -w sigmoid(-z) / b:  du = g (p - n),  dp = g u,  dn = -g u.
 template <class T, class B>
 class BprLoss {
  public:
@@ -21,10 +21,13 @@ class BprLoss {
                  "BPR: users are ", dream::shape(u), ", positives ", dream::shape(p), ", negatives ", dream::shape(n));
     return {1, 1};
   }
+  /// The weights w (b values, which must outlive the step) of what is applied next; none: 1.
+  void weigh(VectorView<const float> weights) { weights_ = weights; }
   void forward(Context<B>& context, MatrixView<const T> u, MatrixView<const T> p, MatrixView<const T> n,
                MatrixView<T> loss) {
+    DREAM_EXPECT(weights_.empty() || weights_.size == u.rows, "BPR: ", weights_.size, " weights for ", u.rows, " rows");
     slope_.resize(context, u.rows);
-    bpr_forward<T>(context, u, p, n, slope_.view(), loss);
+    bpr_forward<T>(context, u, p, n, weights_, slope_.view(), loss);
   }
   void backward(Context<B>& context, MatrixView<const T> u, MatrixView<const T> p, MatrixView<const T> n,
                 MatrixView<const T>, MatrixView<const T> d_loss, GradView<T> du, GradView<T> dp, GradView<T> dn) {
@@ -32,7 +35,8 @@ class BprLoss {
   }
 
  private:
-  Array<T, B> slope_;  // -sigmoid(-z)
+  Array<T, B> slope_;  // -w sigmoid(-z)
+  VectorView<const float> weights_ = {};
 };
 
 /// Which form the regulariser has: half the sum of squares over a configured batch size (DREAM, MGCN), or the sum of
@@ -67,10 +71,10 @@ class EmbeddingRegulariser {
   Array<double, B> norms_;
 };
 
-/// loss = mean of log(1 + exp(-z)), slope = -sigmoid(-z).
+/// loss = mean of w log(1 + exp(-z)), slope = -w sigmoid(-z).
 template <class T>
 void bpr_forward(Context<Cpu>& context, MatrixView<const T> u, MatrixView<const T> p, MatrixView<const T> n,
-                 VectorView<T> slope, MatrixView<T> loss) {
+                 VectorView<const float> weights, VectorView<T> slope, MatrixView<T> loss) {
   const double total = ordered_sum(context, u.rows, 256, [&](std::int64_t begin, std::int64_t end) {
     double sum = 0;
     for (index_t a = static_cast<index_t>(begin); a < end; ++a) {
@@ -79,8 +83,9 @@ void bpr_forward(Context<Cpu>& context, MatrixView<const T> u, MatrixView<const 
       for (index_t j = 0; j < u.cols; ++j)
         z += static_cast<double>(ua[j]) * (static_cast<double>(pa[j]) - static_cast<double>(na[j]));
       // log(1 + exp(-z)) without overflow
-      sum += std::max(0.0, -z) + std::log1p(std::exp(-std::abs(z)));
-      slope[a] = static_cast<T>(z >= 0 ? -std::exp(-z) / (1 + std::exp(-z)) : -1 / (1 + std::exp(z)));
+      const double weight = weights.empty() ? 1.0 : static_cast<double>(weights[a]);
+      sum += weight * (std::max(0.0, -z) + std::log1p(std::exp(-std::abs(z))));
+      slope[a] = static_cast<T>(weight * (z >= 0 ? -std::exp(-z) / (1 + std::exp(-z)) : -1 / (1 + std::exp(z))));
       if (z != z) sum = z;
     }
     return sum;
@@ -137,9 +142,9 @@ void regulariser_backward(Context<Cpu>& context, RegulariserForm form, index_t b
 
 template <class T, KernelBackend B>
 void bpr_forward(Context<B>& context, MatrixView<const T> u, MatrixView<const T> p, MatrixView<const T> n,
-                 VectorView<T> slope, MatrixView<T> loss) {
+                 VectorView<const float> weights, VectorView<T> slope, MatrixView<T> loss) {
   double* workspace = context.template scratch<double>(0, kernels::bpr_forward_workspace());
-  kernels::bpr_forward(context, kernels::BprForwardArguments<T>{u, p, n, slope, loss.data, workspace});
+  kernels::bpr_forward(context, kernels::BprForwardArguments<T>{u, p, n, slope, loss.data, workspace, weights});
 }
 
 template <class T, KernelBackend B>

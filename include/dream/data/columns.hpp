@@ -22,12 +22,13 @@ struct ColumnOptions {
   std::string item{};
   std::string rating{};
   std::string time{};
+  std::string weight{};     ///< of interactions in the ranking loss; empty: all 1, whatever the names
   std::string separator{};  ///< of fields: TAB , ; | :: or blank; the fields may then be quoted
 };
 
 namespace detail {
 
-enum class Column { other, user, item, rating, timestamp, label };
+enum class Column { other, user, item, rating, timestamp, weight, label };
 
 /// A name in small letters, without underscores, hyphens and blanks.
 inline std::string plain_name(std::string_view name) {
@@ -67,17 +68,18 @@ inline bool is_first_choice(std::string_view name) {
   return false;
 }
 
-/// The four columns that options may name, with their keys.
+/// The columns that options may name, with their keys.
 struct NamedColumn {
   Column column;
   const std::string* name;
   const char* key;
 };
-inline std::array<NamedColumn, 4> named_columns(const ColumnOptions& options) {
+inline std::array<NamedColumn, 5> named_columns(const ColumnOptions& options) {
   return {{{Column::user, &options.user, "user_column"},
            {Column::item, &options.item, "item_column"},
            {Column::rating, &options.rating, "rating_column"},
-           {Column::timestamp, &options.time, "time_column"}}};
+           {Column::timestamp, &options.time, "time_column"},
+           {Column::weight, &options.weight, "weight_column"}}};
 }
 
 /// Whether the options give some columns by number; by number and by name at once is an error.

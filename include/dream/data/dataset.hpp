@@ -10,11 +10,12 @@
 
 namespace dream {
 
-/// User-item pairs, by row numbers. `timestamp` is empty or as long as the pairs.
+/// User-item pairs, by row numbers. `timestamp` and `weight` are empty or as long as the pairs.
 struct Pairs {
   std::vector<index_t> user;
   std::vector<index_t> item;
   std::vector<std::int64_t> timestamp;
+  std::vector<float> weight = {};  ///< of the pairs in the ranking loss; none: 1
 
   std::int64_t size() const { return static_cast<std::int64_t>(user.size()); }
 };

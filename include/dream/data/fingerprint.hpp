@@ -75,6 +75,7 @@ inline std::uint64_t fingerprint(const Dataset& data) {
     add(pairs->user);
     add(pairs->item);
     add(pairs->timestamp);
+    if (!pairs->weight.empty()) add(pairs->weight);
   }
   add_number(data.modalities.size());
   for (const Modality& modality : data.modalities) {

@@ -48,6 +48,18 @@ const char* parse_rating(const TextFile& file, const char* p, std::vector<double
   return end;
 }
 
+/// Reads a weight.
+template <bool Plain>
+const char* parse_weight(const TextFile& file, const char* p, std::vector<float>& weights) {
+  const std::string_view text = field_at<Plain>(p, file.end());
+  float value = 0;
+  const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (code != std::errc{} || end != text.data() + text.size() || !(value > 0) || !std::isfinite(value))
+    file.bad(p, "found the weight '", text, "', expected a number above 0");
+  weights.push_back(value);
+  return end;
+}
+
 /// Adds the lines from p on, one interaction each, to `out`, their times to `times`; ratings only where they are
 /// wanted.
 template <bool Plain>
@@ -60,6 +72,7 @@ void parse_table(const TextFile& file, const char* p, const std::vector<Column>&
   out.item.reserve(lines);
   if (has(Column::timestamp)) times.reserve(lines);
   if (ratings) out.rating.reserve(lines);
+  if (has(Column::weight)) out.weight.reserve(lines);
   if (has(Column::label)) out.label.reserve(lines);
   while (p < end) {
     if (const char* behind = next_line<Plain>(p, end)) {
@@ -85,6 +98,9 @@ void parse_table(const TextFile& file, const char* p, const std::vector<Column>&
           break;
         case Column::timestamp:
           p = parse_timestamp<Plain>(file, p, times);
+          break;
+        case Column::weight:
+          p = parse_weight<Plain>(file, p, out.weight);
           break;
         case Column::label:
           if (!field_ends<Plain>(p, end) && *p >= '0' && *p <= '2' && field_ends<Plain>(p + 1, end))

@@ -13,7 +13,8 @@
 
 namespace dream {
 
-/// Interactions in file order. `timestamp`, `rating` and `label` (numbers of Split) are empty or as long as the rest.
+/// Interactions in file order. `timestamp`, `rating`, `weight` and `label` (numbers of Split) are empty or as long as
+/// the rest.
 struct Interactions {
   IdMap users;
   IdMap items;
@@ -21,6 +22,7 @@ struct Interactions {
   std::vector<index_t> item;
   std::vector<std::int64_t> timestamp;
   std::vector<double> rating;
+  std::vector<float> weight;
   std::vector<std::uint8_t> label;
   std::int64_t valid_from = 0;  ///< of a split by date, as the timestamps are
   std::int64_t test_from = 0;
@@ -41,6 +43,7 @@ struct Interactions {
     pick(item);
     pick(timestamp);
     pick(rating);
+    pick(weight);
     pick(label);
   }
 };

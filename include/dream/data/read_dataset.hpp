@@ -69,6 +69,7 @@ inline void apply_split(Interactions& raw, const ReadOptions& options, const Int
     to.user.push_back(raw.user[i]);
     to.item.push_back(raw.item[i]);
     if (!raw.timestamp.empty()) to.timestamp.push_back(raw.timestamp[i]);
+    if (!raw.weight.empty()) to.weight.push_back(raw.weight[i]);
   }
 }
 

@@ -47,6 +47,17 @@ inline bool split_at_tabs(TextFile& file, bool plain, const std::string& named) 
   return !plain || !separator.empty();
 }
 
+/// The name of a column of the header that looks like weights of interactions; empty where there is none.
+template <bool Blanks>
+std::string unused_weights(const TextFile& file, const char* header) {
+  for (const std::string_view field : fields_of<Blanks>(file, header)) {
+    const std::string plain = plain_name(field.substr(0, field.find(':')));
+    for (const std::string_view known : {"weight", "count", "counts", "playcount", "plays", "frequency"})
+      if (plain == known) return std::string(field.substr(0, field.find(':')));
+  }
+  return "";
+}
+
 /// Reads the tables of a data set, a single one or the parts of a split, into the same interactions.
 class TableReader {
  public:
@@ -76,6 +87,9 @@ class TableReader {
     const TextFile& file = *tables_[0].file;
     if (rated_ && !options_.min_rating)
       notes_.push_back("There is a rating column, which is not used (min_rating does).");
+    if (options_.columns.weight.empty() && !unused_weights_.empty())
+      notes_.push_back(concat("There is a column ", unused_weights_, ", which is not used (weight_column = ",
+                              unused_weights_, " weighs the ranking loss by it)."));
     if (by_place_ && times_.look_like_ratings()) {
       const char* const remedy = " (rating_column = 3 or time_column = 3 says which)";
       if (options_.split != SplitRule::given && options_.split != SplitRule::random)
@@ -124,6 +138,7 @@ class TableReader {
     DREAM_EXPECT(plain_ || !by_number, file.path, ": has a header, expected columns by name, not by number");
     const bool header = !by_number && (!plain_ || is_header<Blanks>(file, rows, options));
     if (header) {
+      if (unused_weights_.empty()) unused_weights_ = unused_weights<Blanks>(file, rows);
       columns = parse_header<Blanks>(file, rows, options);
     } else {
       columns = columns_without_header(file, rows, fields_of<Blanks>(file, rows).size(), options);
@@ -156,6 +171,7 @@ class TableReader {
   std::vector<std::string>& notes_;
   std::vector<Table> tables_;
   TimeColumn times_;
+  std::string unused_weights_;  ///< the name of a column
   bool timed_ = false, rated_ = false;
   bool by_place_ = true;  ///< whether the times are known by their column's number alone
 };

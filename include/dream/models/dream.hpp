@@ -108,6 +108,7 @@ class Dream {
     const Var positives = fuse(tape, behaviour.positives, modal.positives);
     const Var negatives = fuse(tape, behaviour.negatives, modal.negatives);
     sum_.start();
+    bpr_.weigh(batch.weights);
     sum_.add("bpr", tape.apply(bpr_, users, positives, negatives), 1.0);
 
     // 4. Behaviour-modal alignment: between the domains, and inside them.

@@ -110,6 +110,7 @@ class Freedom {
     const auto [modal_p, modal_n] = tape.split_rows(modal.items, std::array<index_t, 2>{b, b});
     const Var users = behaviour.users;
     sum_.start();
+    bpr_.weigh(batch.weights);
     sum_.add("bpr", tape.apply(bpr_, users, sum_.plus(tape, p, modal_p), sum_.plus(tape, n, modal_n)), 1.0);
     if (options_.reg_weight > 0) {
       parts_.clear();

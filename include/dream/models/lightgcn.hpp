@@ -43,6 +43,7 @@ class LightGcn {
     propagation_.select(batch.users, batch.items);
     const auto [u, p, n] = tape.split_rows(tape.apply(propagation_, users, items), std::array<index_t, 3>{b, b, b});
     sum_.start();
+    bpr_.weigh(batch.weights);
     sum_.add("bpr", tape.apply(bpr_, u, p, n), 1.0);
     if (options_.reg_weight > 0) {
       user_rows_.select(batch.users);

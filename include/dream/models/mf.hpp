@@ -41,6 +41,7 @@ class MatrixFactorisation {
     const index_t b = batch.size();
     const auto [positives, negatives] = tape.split_rows(items, std::array<index_t, 2>{b, b});
     sum_.start();
+    bpr_.weigh(batch.weights);
     sum_.add("bpr", tape.apply(bpr_, users, positives, negatives), 1.0);
     if (options_.reg_weight > 0) {
       const std::array<Var, 3> rows{users, positives, negatives};

@@ -90,6 +90,7 @@ class Mgcn {
     const auto [behaviour, side] = encode(tape, batch.users, batch.items, {batch.size(), batch.size()});
     const std::array<Var, 3> fused = add(tape, behaviour, side);
     sum_.start();
+    bpr_.weigh(batch.weights);
     sum_.add("bpr", tape.apply(bpr_, fused[0], fused[1], fused[2]), 1.0);
     if (options_.cl_weight > 0)
       sum_.add("contrast",

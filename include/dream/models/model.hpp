@@ -31,6 +31,7 @@ struct Batch {
   VectorView<const index_t> items;
   std::uint32_t step = 0;                  ///< number of the training step, from 0
   const std::uint32_t* step_at = nullptr;  ///< where it stands in the backend's memory, if it does
+  VectorView<const float> weights = {};    ///< of the users' positives in the ranking loss; empty: 1
 
   index_t size() const { return static_cast<index_t>(users.size); }
   VectorView<const index_t> positives() const { return {items.data, users.size}; }

@@ -71,6 +71,7 @@ class Vbpr {
     const auto [modal_p, modal_n] = tape.split_rows(rows.modal_items, pieces);
     const std::array<Var, 3> all{rows.users, join(tape, positives_, p, modal_p), join(tape, negatives_, n, modal_n)};
     sum_.start();
+    bpr_.weigh(batch.weights);
     sum_.add("bpr", tape.apply(bpr_, all[0], all[1], all[2]), 1.0);
     if (options_.reg_weight > 0)
       sum_.add("reg", tape.apply_to_all(regulariser_, std::span<const Var>(all)), options_.reg_weight);

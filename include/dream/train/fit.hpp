@@ -79,7 +79,7 @@ class Trainer {
         train_(interaction_matrix<T>(host_.get(), dataset.train, dataset.user_count(), dataset.item_count())),
         valid_(interaction_matrix<T>(host_.get(), dataset.valid, dataset.user_count(), dataset.item_count())),
         test_(interaction_matrix<T>(host_.get(), dataset.test, dataset.user_count(), dataset.item_count())),
-        sampler_(train_.view(), options_.seed),
+        sampler_(train_.view(), options_.seed, entry_weights(train_.view(), dataset.train)),
         batches_(context, sampler_),
         monitor_(context),
         optimiser_(context, model.parameters(), model.large_parameters(), options_.adam),

@@ -9,23 +9,46 @@
 #include <algorithm>
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include <dream/backend/matrix.hpp>
 #include <dream/core/permutation.hpp>
 #include <dream/core/random.hpp>
+#include <dream/data/dataset.hpp>
 #include <dream/kernels/sampler.cuh>
 #include <dream/models/model.hpp>
 
 namespace dream {
 
+/// The weights of pairs at their entries in the matrix of the pairs (columns ascending), scaled to the mean 1; none
+/// where the pairs have none.
+template <class T>
+std::vector<float> entry_weights(CsrView<T> matrix, const Pairs& pairs) {
+  std::vector<float> weights(pairs.weight.empty() ? 0 : static_cast<std::size_t>(matrix.entries()));
+  double sum = 0;
+  for (const float w : pairs.weight) sum += static_cast<double>(w);
+  const double scale = static_cast<double>(pairs.weight.size()) / sum;
+  for (std::size_t i = 0; i < pairs.weight.size(); ++i) {
+    const index_t* const begin = matrix.indices + matrix.offsets[pairs.user[i]];
+    const index_t* const end = matrix.indices + matrix.offsets[pairs.user[i] + 1];
+    const index_t* const at = std::lower_bound(begin, end, pairs.item[i]);
+    DREAM_EXPECT(at != end && *at == pairs.item[i], "weights: pair ", i, " is not in the matrix");
+    weights[static_cast<std::size_t>(at - matrix.indices)] =
+        static_cast<float>(static_cast<double>(pairs.weight[i]) * scale);
+  }
+  return weights;
+}
+
 /// Draws BPR batches on the host.
 class PairSampler {
  public:
   /// `interactions` is R (n x q, columns ascending), which must outlive the sampler. Interactions of users who have
-  /// every candidate item are left out, because no negative exists for them.
+  /// every candidate item are left out, because no negative exists for them. `weights`: of the entries of R, or none.
   template <class T>
-  PairSampler(CsrView<T> interactions, std::uint64_t seed) : seed_(seed) {
+  PairSampler(CsrView<T> interactions, std::uint64_t seed, std::span<const float> weights = {}) : seed_(seed) {
+    DREAM_EXPECT(weights.empty() || static_cast<std::int64_t>(weights.size()) == interactions.entries(),
+                 "sampler: ", weights.size(), " weights for ", interactions.entries(), " interactions");
     rows_ = interactions.rows;
     offsets_ = interactions.offsets;
     indices_ = interactions.indices;
@@ -44,6 +67,7 @@ class PairSampler {
       for (std::int64_t e = offsets_[u]; e < offsets_[u + 1]; ++e) {
         users_.push_back(u);
         entries_.push_back(indices_[e]);
+        if (!weights.empty()) weights_.push_back(weights[static_cast<std::size_t>(e)]);
       }
     }
     DREAM_EXPECT(!users_.empty(), "no negative can be drawn: there are ", interactions.entries(),
@@ -60,6 +84,7 @@ class PairSampler {
   /// interactions themselves.
   std::span<const index_t> users() const { return users_; }
   std::span<const index_t> positives() const { return entries_; }
+  std::span<const float> weights() const { return weights_; }  ///< of the interactions; empty: 1
   std::span<const index_t> candidates() const { return candidates_; }
   std::span<const std::int64_t> offsets() const { return {offsets_, static_cast<std::size_t>(rows_) + 1}; }
   std::span<const index_t> indices() const { return {indices_, static_cast<std::size_t>(offsets_[rows_])}; }
@@ -72,13 +97,20 @@ class PairSampler {
     batch_users_.resize(count);
     batch_items_.resize(2 * count);
     draw_range(context, epoch, first, count, batch_users_.data(), batch_items_.data(), batch_items_.data() + count);
-    return {batch_users_.view(), batch_items_.view(), static_cast<std::uint32_t>(epoch * batches(batch_size) + batch)};
+    if (!weights_.empty()) {
+      batch_weights_.resize(count);
+      const auto order = order_of(epoch);
+      for (std::int64_t k = 0; k < count; ++k)
+        batch_weights_.data()[k] = weights_[static_cast<std::size_t>(order(static_cast<std::uint64_t>(first + k)))];
+    }
+    return {batch_users_.view(), batch_items_.view(), static_cast<std::uint32_t>(epoch * batches(batch_size) + batch),
+            nullptr, std::as_const(batch_weights_).view()};
   }
 
   /// Places first .. first + count - 1 of an epoch's order.
   void draw_range(Context<Cpu>& context, std::uint32_t epoch, std::int64_t first, std::int64_t count, index_t* users,
                   index_t* positives, index_t* negatives) const {
-    const auto order = FeistelPermutation::of(static_cast<std::uint64_t>(size()), {seed_, RandomUse::shuffle, epoch});
+    const auto order = order_of(epoch);
     const RandomStream random{seed_, RandomUse::negatives, epoch};
     context.parallel_blocks(count, 512, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t k = begin; k < end; ++k) {
@@ -92,6 +124,9 @@ class PairSampler {
   }
 
  private:
+  FeistelPermutation order_of(std::uint32_t epoch) const {
+    return FeistelPermutation::of(static_cast<std::uint64_t>(size()), {seed_, RandomUse::shuffle, epoch});
+  }
   bool has(index_t user, index_t item) const {
     const index_t *begin = indices_ + offsets_[user], *end = indices_ + offsets_[user + 1];
     if (end - begin > 32) return std::binary_search(begin, end, item);
@@ -126,8 +161,10 @@ class PairSampler {
   const std::int64_t* offsets_;
   const index_t* indices_;
   std::vector<index_t> users_, entries_, candidates_;
+  std::vector<float> weights_;
   std::int64_t users_without_negatives_ = 0;
   Array<index_t, Cpu> batch_users_, batch_items_;
+  Array<float, Cpu> batch_weights_;
 };
 
 /// Where the trainer takes its batches from: the sampler itself on the host.
@@ -157,6 +194,7 @@ class BatchSource<B> {
         candidates_(upload<index_t>(context, sampler.candidates())),
         offsets_(upload<std::int64_t>(context, sampler.offsets())),
         indices_(upload<index_t>(context, sampler.indices())),
+        weights_(upload<float>(context, sampler.weights())),
         place_(context, 1),
         seed_(sampler.seed()) {}
 
@@ -188,9 +226,14 @@ class BatchSource<B> {
     p.positives = {batch_items_.data(), count};
     p.negatives = {batch_items_.data() + count, count};
     launch<kernels::DrawPairs>(context, p);
+    if (weights_.size() > 0) {
+      batch_weights_.resize(context, count);
+      launch<kernels::DrawWeights>(
+          context, {std::as_const(weights_).view(), seed_, place_.data(), batch_size_, batch_weights_.view()});
+    }
     const std::uint32_t step = static_cast<std::uint32_t>(next_epoch_ * batches(batch_size_) + next_);
     count_replay();
-    return {batch_users_.view(), batch_items_.view(), step, &place_.data()->step};
+    return {batch_users_.view(), batch_items_.view(), step, &place_.data()->step, std::as_const(batch_weights_).view()};
   }
   /// To be called where a graph has drawn the next batch.
   void count_replay() {
@@ -207,6 +250,7 @@ class BatchSource<B> {
   Array<index_t, B> indices_;
   Array<kernels::BatchPlace, B> place_;
   Array<index_t, B> batch_users_, batch_items_;
+  Array<float, B> weights_, batch_weights_;
   std::uint64_t seed_;
   index_t batch_size_ = 0;
   std::uint32_t next_epoch_ = 0;

@@ -1,6 +1,6 @@
 // BPR (Rendle et al., UAI 2009) on b triples of rows, z_a = u_a . p_a - u_a . n_a:
 //
-//   forward    L = (1/b) sum_a log(1 + exp(-z_a)),  slope_a = -sigmoid(-z_a)
+//   forward    L = (1/b) sum_a w_a log(1 + exp(-z_a)),  slope_a = -w_a sigmoid(-z_a),  w_a = 1 where none are given
 //   backward   g_a = d_loss slope_a / b,  du_a = g_a (p_a - n_a),  dp_a = g_a u_a,  dn_a = -g_a u_a,  each + beta d
 //   with the regulariser in one pass: L + (c/2) (|U|^2 + |P|^2 + |N|^2), and du_a += c u_a and so on, d_loss = 1
 //
@@ -78,14 +78,15 @@ struct BprTriples {
   }
 };
 
-/// slope[a] = -sigmoid(-z_a), and the blocks' sums of the loss.
+/// slope[a] = -w_a sigmoid(-z_a), and the blocks' sums of the loss.
 template <class T>
 struct BprForward {
   static constexpr int threads = team_threads;
   struct Params {
     BprTriples<T> x;
     VectorView<T> slope;
-    double* sums;  ///< one a block
+    double* sums;          ///< one a block
+    const float* weights;  ///< of the triples; null: 1
   };
   struct Shared {
     BlockScratch<double, threads> sums;
@@ -100,8 +101,9 @@ struct BprForward {
     team.for_each_row(th, p.x.u.rows, [&](index_t a, bool there) {
       const BprTerm<T> term = p.x.term(th, team, a, there, packs, [](double, double, double) {});
       if (!there || team.rank != 0) return;
-      loss += static_cast<double>(term.loss);
-      th.store(p.slope.data + a, term.slope);
+      const T weight = p.weights == nullptr ? T{1} : static_cast<T>(th.load_readonly(p.weights + a));
+      loss += static_cast<double>(weight * term.loss);
+      th.store(p.slope.data + a, weight * term.slope);
     });
     loss = block_sum(th, loss, shared.sums);
     if (th.thread() == 0) th.store(p.sums + th.block(), loss);
@@ -222,13 +224,14 @@ struct BprBackward {
   }
 };
 
-/// loss = mean of log(1 + exp(-z)) (0 of no rows), slope = -sigmoid(-z).
+/// loss = mean of w log(1 + exp(-z)) (0 of no rows), slope = -w sigmoid(-z).
 template <class T>
 struct BprForwardArguments {
   MatrixView<const T> u, p, n;
   VectorView<T> slope;
   T* loss;
-  double* workspace;  ///< bpr_forward_workspace() values
+  double* workspace;                     ///< bpr_forward_workspace() values
+  VectorView<const float> weights = {};  ///< w, one a row; empty: 1
 };
 inline std::int64_t bpr_forward_workspace() { return most_bpr_blocks; }
 template <class Context, class T>
@@ -236,7 +239,8 @@ void bpr_forward(Context& context, const BprForwardArguments<T>& a) {
   expect_shape("bpr, the positives", a.p, a.u.rows, a.u.cols);
   expect_shape("bpr, the negatives", a.n, a.u.rows, a.u.cols);
   expect_size("bpr, the slopes", a.slope, a.u.rows);
-  const typename BprForward<T>::Params p{{a.u, a.p, a.n}, a.slope, a.workspace};
+  if (!a.weights.empty()) expect_size("bpr, the weights", a.weights, a.u.rows);
+  const typename BprForward<T>::Params p{{a.u, a.p, a.n}, a.slope, a.workspace, a.weights.data};
   launch<BprForward<T>>(context, p);
   launch<RankingLossFinish<T>>(context, {a.workspace, BprForward<T>::grid(p), 1.0 / a.u.rows, 0, a.loss});
 }

@@ -134,6 +134,39 @@ struct DrawPairs {
   }
 };
 
+/// The weights of the pairs that DrawPairs draws, for interactions that have them; behind the end of the epoch 0.
+struct DrawWeights {
+  static constexpr int threads = 128;
+  struct Params {
+    VectorView<const float> weights;  ///< of every interaction of an epoch, as PairSource::users
+    std::uint64_t seed;
+    const BatchPlace* place;
+    index_t batch_size;
+    VectorView<float> out;
+  };
+  struct Shared {
+    std::uint64_t key[FeistelPermutation::rounds];
+  };
+  static int grid(const Params& p) { return static_cast<int>((p.out.size + threads - 1) / threads); }
+
+  template <class Thread>
+  DREAM_HOST_DEVICE void operator()(const Thread& th, const Params& p, Shared& shared) const {
+    const RandomStream shuffle{p.seed, RandomUse::shuffle, th.load_readonly(&p.place->epoch)};
+    if (th.thread() < FeistelPermutation::rounds)
+      shared.key[th.thread()] = FeistelPermutation::round_key(shuffle, th.thread());
+    th.sync();
+    const std::int64_t k = std::int64_t{th.block()} * threads + th.thread();
+    if (k >= p.out.size) return;
+    const std::int64_t place = th.load_readonly(&p.place->batch) * p.batch_size + k;
+    FeistelPermutation order = FeistelPermutation::without_keys(static_cast<std::uint64_t>(p.weights.size));
+    DREAM_UNROLL
+    for (int r = 0; r < FeistelPermutation::rounds; ++r) order.key[r] = shared.key[r];
+    const bool there = place < p.weights.size;
+    th.store(p.out.data + k,
+             there ? th.load_readonly(p.weights.data + order(static_cast<std::uint64_t>(place))) : 0.0F);
+  }
+};
+
 /// Moves on to the next batch; one thread.
 struct AdvanceBatch {
   static constexpr int threads = 1;

@@ -2,9 +2,9 @@
 # make test ARGS="-R npy" passes arguments to ctest; PRESET=debug, sanitize or ci builds and tests another way.
 ARGS ?=
 LABELS ?= unit|kernels|program
-TARGETS ?= dream_unit_tests dream_kernel_tests dream_program_tests
+TARGETS ?= dream_unit_tests dream_kernel_tests dream_program_tests dream_fuzz
 
-.PHONY: build demo test test-all sanitize benchmarks lint format install-needs clean help
+.PHONY: build demo test test-all sanitize fuzz benchmarks lint format install-needs clean help
 
 build: PRESET = release
 build: install-needs  ## the program and the examples, optimised, into build/release
@@ -26,7 +26,14 @@ test-all:  ## build and run all tests: also exhaustive, packaging and gpu
 	@$(MAKE) --no-print-directory test TARGETS='all dream_emulated' LABELS='.*'
 
 sanitize:  ## the tests of the library and of its kernels under AddressSanitizer and UndefinedBehaviorSanitizer
-	@$(MAKE) --no-print-directory test PRESET=sanitize TARGETS='dream_unit_tests dream_kernel_tests' LABELS='unit|kernels'
+	@$(MAKE) --no-print-directory test PRESET=sanitize TARGETS='dream_unit_tests dream_kernel_tests dream_fuzz' LABELS='unit|kernels'
+
+fuzz:  ## a minute of libFuzzer for each reader (needs clang++ with its sanitizers); findings go to build/fuzz
+	@CXX=clang++ cmake --preset fuzz --log-level=NOTICE
+	@cmake --build --preset fuzz --target dream_fuzz
+	@for reader in $$(ls tests/fuzz/corpus); do mkdir -p build/fuzz/corpus/$$reader && DREAM_FUZZ=$$reader build/fuzz/bin/dream_fuzz \
+	  -max_total_time=60 -rss_limit_mb=4096 -timeout=20 -verbosity=0 -artifact_prefix=build/fuzz/$$reader- \
+	  build/fuzz/corpus/$$reader tests/fuzz/corpus/$$reader 2>build/fuzz/$$reader.log || { tail -n 40 build/fuzz/$$reader.log; exit 1; }; done
 
 benchmarks: ## build the benchmarks into build/release/bin
 	@.ci/install benchmarks

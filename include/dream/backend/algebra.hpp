@@ -18,7 +18,8 @@
 
 namespace dream {
 
-namespace DREAM_INSTRUCTION_SET::cpu {
+inline namespace DREAM_INSTRUCTION_SET {
+namespace cpu {
 inline constexpr std::int64_t rows_per_sum = 512;  ///< rows in one piece of a sum
 }
 
@@ -33,7 +34,7 @@ double ordered_sum(Context<Cpu>& context, std::int64_t count, std::int64_t piece
   return sum;
 }
 
-namespace DREAM_INSTRUCTION_SET {
+inline namespace DREAM_INSTRUCTION_SET {
 
 /// x[i] = exp(x[i]), with Eigen's vectorised exponential: NaN only for NaN, 0 or infinite where the result leaves the
 /// range. The last bit may depend on the place in the array, as the places at its ends are not computed in vectors.
@@ -123,7 +124,8 @@ bool all_finite(Context<Cpu>&, MatrixView<const T> x) {
   return true;
 }
 
-namespace DREAM_INSTRUCTION_SET::cpu {
+inline namespace DREAM_INSTRUCTION_SET {
+namespace cpu {
 
 /// 1 / |row|, 0 for a zero row and for one with a value that is not finite; at most the largest number.
 template <class T>
@@ -139,7 +141,8 @@ inline T inverse_row_norm(const T* row, index_t cols) {
   return static_cast<T>(std::min(found, static_cast<double>(std::numeric_limits<T>::max())));
 }
 
-}  // namespace DREAM_INSTRUCTION_SET::cpu
+}  // namespace cpu
+}  // namespace DREAM_INSTRUCTION_SET
 
 /// inverse[i] = 1 / |row i of x|, 0 for a zero row and for one with a value that is not finite; at most the largest
 /// number, for rows too short for their inverse.

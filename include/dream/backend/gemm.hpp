@@ -26,7 +26,8 @@ namespace dream {
 /// How a matrix enters a product.
 enum class Op { none, transpose };
 
-namespace DREAM_INSTRUCTION_SET::cpu {
+inline namespace DREAM_INSTRUCTION_SET {
+namespace cpu {
 
 #if defined(__AVX512F__)
 inline constexpr int vector_bytes = 64;
@@ -210,7 +211,8 @@ void gemm_block(Context<Cpu>& context, index_t m, index_t n, index_t k, T alpha,
   }
 }
 
-}  // namespace DREAM_INSTRUCTION_SET::cpu
+}  // namespace cpu
+}  // namespace DREAM_INSTRUCTION_SET
 
 /// The sizes of a product: C is m x n, a sum of k terms.
 struct ProductSizes {

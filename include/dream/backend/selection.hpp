@@ -38,7 +38,7 @@ constexpr bool ranks_before(const Scored<T>& a, const Scored<T>& b) {
   return a.value > b.value || (a.value == b.value && a.index < b.index);
 }
 
-namespace DREAM_INSTRUCTION_SET {
+inline namespace DREAM_INSTRUCTION_SET {
 namespace cpu {
 
 inline constexpr index_t compared_lanes = 16;

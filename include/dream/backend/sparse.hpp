@@ -23,7 +23,8 @@
 
 namespace dream {
 
-namespace DREAM_INSTRUCTION_SET::cpu {
+inline namespace DREAM_INSTRUCTION_SET {
+namespace cpu {
 
 /// out[0..cols) = scale * (base + sum_e values[e] * x.row(indices[e])) + beta * out. `base` may be null; null
 /// `values` count as ones.
@@ -94,7 +95,8 @@ inline void sum_placed_rows(CsrView<T> a, std::int64_t i, VectorView<const index
 /// Rows of a result that one task computes.
 inline constexpr std::int64_t rows_per_task = 64;
 
-}  // namespace DREAM_INSTRUCTION_SET::cpu
+}  // namespace cpu
+}  // namespace DREAM_INSTRUCTION_SET
 
 /// Y = alpha A X + beta Y, A sparse. Y is not read when beta is 0.
 template <class T>

@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <set>
 
+#include <dream/core/error.hpp>
+
 #include "study_tables.hpp"
 
 namespace dream_cli::study_report {
@@ -103,7 +105,7 @@ Table lists_table(const Study& study) {
         if (name.starts_with(distance) && name.ends_with(at)) distances.insert(name);
   for (const std::string& name : distances) {
     const std::string modality = name.substr(distance.size(), name.size() - distance.size() - at.size());
-    table.columns.push_back(spread_column("Intra-list distance" + at + ", " + modality, name));
+    table.columns.push_back(spread_column(dream::concat("Intra-list distance", at, ", ", modality), name));
     names.push_back(name);
   }
   table.columns.push_back(number_column("Runs", "runs"));

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <iterator>
 #include <map>
 #include <string>
 #include <string_view>
@@ -71,9 +72,11 @@ inline InteractionFiles find_interactions(const std::string& path) {
   InteractionFiles found{given.string(), given.filename().string(), Format::plain, {}, ""};
   const std::string named = found.stem + ".inter";  // a table, also where the folder is called NAME.train
   std::vector<std::string> tables;
-  std::map<std::string, std::array<std::string, 3>> splits;  // by what stands before and behind the name of the part
-  const auto add = [&](const std::string& file, const std::string& split, std::size_t part) {
-    std::string& name = splits[split][part];
+  // Files of the parts, by what stands before and behind the part's name.
+  std::map<std::pair<std::string, std::string>, std::array<std::string, 3>> splits;
+  const auto add = [&](const std::string& file, const std::string& before, const std::string& ending,
+                       std::size_t part) {
+    std::string& name = splits[{before, ending}][part];
     if (!name.empty())
       fail(path, ": found ", name, " and ", file, ", which are names of the same part; expected one of both");
     name = file;
@@ -81,18 +84,18 @@ inline InteractionFiles find_interactions(const std::string& path) {
   for (const std::string& file : list_folder(found.folder)) {
     const std::string stem = fs::path(file).stem().string();
     if (file.ends_with(".csv") || file.ends_with(".tsv")) {
-      if (const std::size_t part = detail::part_named(stem); part < 3) add(file, file.substr(stem.size()), part);
+      if (const std::size_t part = detail::part_named(stem); part < 3) add(file, "", file.substr(stem.size()), part);
     } else if (file.ends_with(".inter")) {
       const std::size_t dot = stem.rfind('.');
       const std::size_t part = dot == std::string::npos || dot == 0 ? 3 : detail::part_named(stem.substr(dot + 1));
       if (part < 3 && file != named)
-        add(file, stem.substr(0, dot) + "/.inter", part);
+        add(file, stem.substr(0, dot + 1), ".inter", part);
       else
         tables.push_back(file);
     }
   }
   if (tables.empty() && file_exists(given / "train.txt")) {
-    splits[".txt"] = {"train.txt", file_exists(given / "valid.txt") ? "valid.txt" : "", "test.txt"};
+    splits[{"", ".txt"}] = {"train.txt", file_exists(given / "valid.txt") ? "valid.txt" : "", "test.txt"};
     found.format = Format::lists;
   }
   const auto first_of = [](const auto& split) {
@@ -115,17 +118,15 @@ inline InteractionFiles find_interactions(const std::string& path) {
   if (splits.size() > 1)
     fail(path, ": found ", first_of(*splits.begin()), " and ", first_of(*std::next(splits.begin())),
          ", which are parts of two splits; expected one (move the files of the other away)");
-  const auto& [split, files] = *splits.begin();
-  const std::size_t slash = split.find('/');
-  const auto name_of = [&](const char* part) {
-    return slash == std::string::npos ? part + split : concat(split.substr(0, slash), '.', part, ".inter");
-  };
+  const auto& [before, ending] = splits.begin()->first;
+  const auto name_of = [&before = before, &ending = ending](const char* part) { return before + part + ending; };
+  const std::array<std::string, 3>& files = splits.begin()->second;
   if (files[0].empty())
     fail(path, ": found ", first_of(*splits.begin()), " but no ", name_of("train"), ", expected the train part too");
   found.part = files;
-  if (slash != std::string::npos) {
+  if (!before.empty()) {
     found.format = Format::inter;
-    found.stem = split.substr(0, slash);
+    found.stem = before.substr(0, before.size() - 1);
   }
   if (files[1].empty() && found.split()) found.no_valid = name_of("valid");
   return found;

@@ -13,7 +13,8 @@ CLI::App* command(CLI::App& app, const std::string& name, const std::string& wha
 }
 
 CLI::Option* add_data(CLI::App* sub, std::string& data) {
-  return sub->add_option("--data", data, "data folder (NAME.inter or train.txt, *_feat.npy) or interactions file")
+  return sub
+      ->add_option("--data", data, "data folder (NAME.inter, train.txt or train.csv, *_feat.npy) or interactions file")
       ->type_name("DIR");
 }
 

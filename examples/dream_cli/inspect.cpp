@@ -103,6 +103,10 @@ int inspect(const InspectArguments& arguments) {
     for (const dream::Modality& m : data.modalities) rows.push_back(modality_row(m));
     std::printf("%s\n", table_text(rows).c_str());
   }
+  std::string files;
+  for (const std::string& file : dream::find_interactions(arguments.data).part)
+    if (!file.empty()) files += (files.empty() ? "" : ", ") + file;
+  std::printf("files of interactions: %s\n", files.c_str());
   std::printf("ids: users %s, items %s\n", data.users.is_identity() ? "0 .. n-1" : "as named in the files",
               data.items.is_identity() ? "0 .. n-1" : "as named in the files");
   std::printf("training DREAM on it takes about %s of memory; this process may use %s\n",

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <dream/data/split_files.hpp>
+
 #include "key_makers.hpp"
 
 namespace dream_cli {
@@ -30,6 +32,15 @@ bool are_our_metrics(const Value& v) {
     if (!ours) return false;
   }
   return true;
+}
+
+/// Whether files are named by the part of the split that they hold.
+bool are_parts_by_name(const Value& v) {
+  if (v.is_null()) return true;
+  const Value parts = key_makers::as_list(v);
+  for (std::size_t p = 0; p < parts.size(); ++p)
+    if (!parts[p].is_string() || dream::detail::part_named(parts[p].get<std::string>()) != p) return false;
+  return parts.size() <= 3;
 }
 
 /// Whether one uniform negative is drawn for an interaction.
@@ -122,7 +133,8 @@ std::vector<OtherName> make_other_names() {
   // Data.
   missing("dataset", "--data names the folder", always);
   missing("data_path", "--data names the folder", always);
-  called("benchmark_filename", "x_label, a column of the table: 0 train, 1 valid, 2 test");
+  missing("benchmark_filename", "NAME.train.inter, NAME.valid.inter and NAME.test.inter are found by their names",
+          are_parts_by_name);
   missing("inter_splitting_label", "the column of the split is x_label, and split = given reads it",
           [](const Value& v) { return is_word(v, "x_label"); });
   missing("LABEL_FIELD", "every interaction that is read is a positive one; min_rating leaves out others", never);

@@ -96,8 +96,9 @@ void expect_outside_data(const std::string& path, const fs::path& folder, const 
     DREAM_EXPECT(!within(folder.string(), data_folder(data)), path, ": lies in the data folder ", data, elsewhere);
   }
   const std::string found = dream::interactions_in(folder.string());
-  // A plain file may have any name; train.txt alone makes no folder of lists.
-  if (!found.empty() && (data.empty() || !same(folder / found, data) || dream::file_exists(folder / "test.txt")))
+  // A plain file may have any name, also that of a train part, which alone makes no folder of data.
+  const std::string test = "test" + fs::path(found).extension().string();
+  if (!found.empty() && (data.empty() || !same(folder / found, data) || dream::file_exists(folder / test)))
     dream::fail(path, ": lies in a data folder (", folder.string(), " holds ", found, ")", elsewhere);
 }
 

@@ -7,6 +7,7 @@
 
 #include <dream/core/file.hpp>
 #include <dream/data/read_dataset.hpp>
+#include <dream/eval/beyond_accuracy.hpp>
 #include <dream/eval/paired_test.hpp>
 #include <dream/graph/bipartite.hpp>
 
@@ -49,6 +50,7 @@ class TestRanking {
       : context_(threads),
         plan_(plan),
         metrics_(tested_metrics(plan.common.fit.valid_metric)),
+        cutoffs_(plan.common.fit.top_k),
         data_(dream::read_dataset(plan.data_folder, plan.common.read)),
         masked_(seen_items(context_, data_,
                            plan.common.fit.mask_valid_in_test ? dream::Split::valid : dream::Split::train)),
@@ -56,6 +58,7 @@ class TestRanking {
     const auto train = dream::interaction_matrix<float>(context_, data_.train, data_.user_count(), data_.item_count());
     for (dream::index_t u = 0; u < test_.rows; ++u)
       if (test_.offsets[u + 1] > test_.offsets[u] && train.offsets[u + 1] > train.offsets[u]) users_.push_back(u);
+    if (!std::count(cutoffs_.begin(), cutoffs_.end(), metrics_.front().k)) cutoffs_.push_back(metrics_.front().k);
   }
 
   dream::Context<dream::Cpu>& context() { return context_; }
@@ -65,18 +68,18 @@ class TestRanking {
   /// What a run's folder says, or else its best vectors; none where it has neither.
   std::optional<UserValues> values(const std::string& folder) {
     const std::string path = folder + "/test_users.json", best = folder + "/best.safetensors";
-    if (auto stored = read(path)) return stored;
-    if (!dream::file_exists(best)) {
+    const Json stored = read(path);
+    const bool vectors = dream::file_exists(best);
+    if (!stored.is_null() && (has_lists(stored) || !vectors)) return stored["metrics"].get<UserValues>();
+    if (!vectors) {
       std::fprintf(stderr, "note: %s: is missing, so this run is left out of the tests of differences\n", best.c_str());
       return std::nullopt;
     }
-    UserValues found = rank(best);
-    Json json = origin();
-    json["metrics"] = found;
+    const Json found = rank(best);
     dream::AtomicFile file(path);
-    file.write(json.dump() + "\n");
+    file.write(found.dump() + "\n");
     file.commit();
-    return found;
+    return found["metrics"].get<UserValues>();
   }
 
  private:
@@ -85,49 +88,62 @@ class TestRanking {
     return {{"data", plan_.data["fingerprint"]}, {"mask_valid_in_test", plan_.common.fit.mask_valid_in_test}};
   }
 
-  std::optional<UserValues> read(const std::string& path) const {
-    if (!dream::file_exists(path)) return std::nullopt;
-    const Json json = Json::parse(dream::read_file(path), nullptr, false);
-    if (!json.is_object() || !json.contains("metrics")) return std::nullopt;
+  /// A stored file with the metrics of all users; null where there is none.
+  Json read(const std::string& path) const {
+    if (!dream::file_exists(path)) return nullptr;
+    Json json = Json::parse(dream::read_file(path), nullptr, false);
+    if (!json.is_object() || !json.contains("metrics")) return nullptr;
     const Json expected = origin();
     for (const auto& [key, value] : expected.items())
-      if (!json.contains(key) || json[key] != value) return std::nullopt;
-    UserValues values;
+      if (!json.contains(key) || json[key] != value) return nullptr;
     for (const Metric& metric : metrics_) {
-      if (!json["metrics"].contains(metric.name)) return std::nullopt;
+      if (!json["metrics"].contains(metric.name)) return nullptr;
       const Json& stored = json["metrics"][metric.name];
-      const auto is_number = [](const Json& value) { return value.is_number(); };
       if (!stored.is_array() || stored.size() != users_.size() || !std::all_of(stored.begin(), stored.end(), is_number))
-        return std::nullopt;
-      values[metric.name] = stored.get<std::vector<double>>();
+        return nullptr;
     }
-    return values;
+    return json;
   }
 
-  UserValues rank(const std::string& best) {
+  /// Whether it says how the lists are at every cut-off. Files of earlier programs do not.
+  bool has_lists(const Json& stored) const {
+    const Json lists = stored.value("lists", Json());
+    return lists.is_object() && std::all_of(lists.begin(), lists.end(), is_number) &&
+           std::all_of(cutoffs_.begin(), cutoffs_.end(),
+                       [&](int k) { return lists.contains(dream::concat("coverage@", k)); });
+  }
+
+  static bool is_number(const Json& value) { return value.is_number(); }
+
+  Json rank(const std::string& best) {
     const StoredRun run = read_stored_run(best);
     DREAM_EXPECT(run.origin.data == plan_.fingerprint, best, ": was trained on other data than ", plan_.data_folder,
                  " (their fingerprints differ)");
-    const int k = metrics_.front().k;
-    dream::Matrix<dream::index_t, dream::Cpu> ranked(static_cast<dream::index_t>(users_.size()), k);
-    dream::top_k<float>(context_, run.users.view(), run.items.view(), masked_.view(), {.k = k}, ranked.view(), {},
+    const int width = *std::max_element(cutoffs_.begin(), cutoffs_.end());
+    dream::Matrix<dream::index_t, dream::Cpu> ranked(static_cast<dream::index_t>(users_.size()), width);
+    dream::top_k<float>(context_, run.users.view(), run.items.view(), masked_.view(), {.k = width}, ranked.view(), {},
                         users_);
     UserValues values;
     for (std::size_t r = 0; r < users_.size(); ++r) {
       const std::int64_t first = test_.offsets[users_[r]], last = test_.offsets[users_[r] + 1];
       const std::span<const dream::index_t> list(ranked.view().row(static_cast<dream::index_t>(r)),
-                                                 static_cast<std::size_t>(k));
+                                                 static_cast<std::size_t>(width));
       const std::span<const dream::index_t> held_out(test_.indices.data() + first,
                                                      static_cast<std::size_t>(last - first));
-      const dream::RankingMetrics found = dream::ranking_metrics(list, held_out, k);
+      const dream::RankingMetrics found = dream::ranking_metrics(list, held_out, metrics_.front().k);
       for (const Metric& metric : metrics_) values[metric.name].push_back(found.values[metric.which]);
     }
-    return values;
+    Json json = origin();
+    json["metrics"] = values;
+    for (const auto& [name, value] : dream::beyond_accuracy(context_, ranked.view(), cutoffs_, data_))
+      json["lists"][name] = value;
+    return json;
   }
 
   dream::Context<dream::Cpu> context_;
   const StudyPlan& plan_;
   std::vector<Metric> metrics_;
+  std::vector<int> cutoffs_;  ///< of the lists
   dream::Dataset data_;
   dream::Csr<float, dream::Cpu> masked_, test_;
   std::vector<dream::index_t> users_;

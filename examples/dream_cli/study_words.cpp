@@ -82,7 +82,7 @@ std::string split_words(const dream::Dataset& data, const Settings& settings) {
   if (read.split == dream::SplitRule::random) return "at random within each user, " + shares + ", " + drawn;
   if (noted("The files hold no split"))
     return "at random within each user, " + shares + ", " + drawn + ", as the files hold none";
-  if (noted("There is no valid.txt")) return "given by the files, valid drawn from train at random " + drawn;
+  if (noted("There is no ")) return "given by the files, valid drawn from train at random " + drawn;
   return "given by the files";
 }
 

@@ -70,6 +70,8 @@ TEST_CASE("recommend does not replace what it reads, by whatever name") {
   place.refuses_recommend("data/below/deep/new.tsv", "data/below/deep/new.tsv: lies in the data folder data");
   place.write("lists/train.txt", "0 1\n");
   place.refuses_recommend("lists/new.tsv", "lists/new.tsv: lies in a data folder");
+  place.write("parts/train.csv", "0 1\n");
+  place.refuses_recommend("parts/new.tsv", "parts/new.tsv: lies in a data folder");
   // A link that leads nowhere is itself replaced.
   place.succeeds("recommend --data data --checkpoint alone.safetensors --k 2 --out dangling");
   CHECK_FALSE(fs::is_symlink(place / "dangling"));

@@ -340,6 +340,47 @@ TEST_CASE("the diagnostics of a report are those of the best epoch, and its curv
   CHECK(forgetting == 3);
 }
 
+TEST_CASE("a report says what the test lists are beside their hits, at the K of the metric, over the seeds") {
+  NEEDS_PROGRAM();
+  StudyFolder place;
+  place.report();
+  CHECK(contains(place.read("s/report.html"), "They are computed when the study\u2019s command ends"));
+  CHECK(place.row("lists", "part", "dream").at("coverage@20_mean").empty());
+  for (int seed = 1; seed <= 3; ++seed) {
+    const Json lists{
+        {"coverage@10", 0.1},        {"gini@10", 0.9}, {"popularity@10", 70},          {"distance_image@10", 0.7},
+        {"coverage@20", 0.3 * seed}, {"gini@20", 0.5}, {"popularity@20", 10.0 * seed}, {"distance_image@20", 0.25}};
+    place.write("s/runs/dream/seed-" + std::to_string(seed) + "/test_users.json",
+                Json{{"metrics", Json::object()}, {"lists", lists}}.dump());
+  }
+  place.write("s/runs/mf/seed-1/test_users.json", R"({"lists": {"coverage@20": 0.125}})");
+  place.write("s/runs/vbpr/seed-1/test_users.json", R"({"metrics": {"recall@20": [1]}})");  // of an earlier program
+  place.write("s/runs/mf/seed-3/test_users.json", R"({"lists": {"coverage@20": 1}})");      // of a run that is not over
+  place.report();
+  const auto dream = place.row("lists", "part", "dream");
+  check_number(dream, "coverage@20_mean", 0.6);
+  check_number(dream, "coverage@20_deviation", 0.3);
+  check_number(dream, "gini@20_mean", 0.5);
+  check_number(dream, "popularity@20_mean", 20);
+  check_number(dream, "distance_image@20_mean", 0.25);
+  CHECK(dream.count("coverage@10_mean") == 0);
+  CHECK(dream.count("distance_image@10_mean") == 0);
+  check_number(place.row("lists", "part", "mf"), "coverage@20_mean", 0.125);
+  CHECK(place.row("lists", "part", "mf").at("gini@20_mean").empty());
+  CHECK(place.row("lists", "part", "vbpr").at("coverage@20_mean").empty());
+  CHECK(place.row("lists", "part", "no-gate").at("runs") == "0");
+  const std::string page = place.read("s/report.html");
+  CHECK_FALSE(contains(page, "They are computed when"));
+  for (const char* text : {"Coverage@20</th>", "Gini index@20</th>", "Intra-list distance@20, image</th>",
+                           "<td>20.00 \u00b1 10.00</td>", "Of the first 20 items", "in some user\u2019s list"})
+    CHECK_THAT(page, DREAM_MATCHES_SUBSTRING(text));
+  place.study["data"]["test"] = 0;
+  place.put_study();
+  std::filesystem::remove_all(place / "s/runs");
+  place.report();
+  CHECK(place.row("lists", "part", "dream").at("coverage@20_mean").empty());
+}
+
 TEST_CASE("a report lists every run and search that is not over, and the command that goes on") {
   NEEDS_PROGRAM();
   const StudyFolder place;
@@ -403,7 +444,7 @@ TEST_CASE("a report is one page that asks for nothing from a network, with every
   CHECK(occurrences(page, "<table") == occurrences(page, "</table>"));
   CHECK_FALSE(contains(page, "nan"));
   for (const char* part : {"data", "models", "curves", "embeddings", "misalignment", "plugin", "ablations", "shares",
-                           "uniformity", "fidelity", "missing"}) {
+                           "uniformity", "lists", "fidelity", "missing"}) {
     CHECK(occurrences(page, "<section id=\"" + std::string(part) + "\"") == 1);
     CHECK(contains(page, "href=\"#" + std::string(part) + "\""));
   }
@@ -479,6 +520,10 @@ TEST_CASE("a damaged file of a study is taken as missing and listed, with its li
   lists("search/mf/trial-0/result.json", "", "mf", "search",
         ": not a JSON object; remove s/search/mf/trial-0 and train this trial again");
   lists("search/mf/trial-0/trial.json", "7", "mf", "search", ": not a JSON object");
+  CHECK(lists("runs/mf/seed-1/test_users.json", "{", "mf", "lists",
+              ": not a JSON object; remove it and compute it again: dream study") == "2");
+  lists("runs/mf/seed-1/test_users.json", "{\"lists\": {\"gini@20\": \"x\"}}", "mf", "lists",
+        ": lists.gini@20 is not a number");
   lists("significance.json", "{}", "", "comparison", ": not a JSON list; remove it and compute it again: dream study");
   lists("significance.json", "[{\"part\": \"dream\"}]", "", "comparison", ": [0].against is missing");
 }

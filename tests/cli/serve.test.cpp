@@ -166,6 +166,22 @@ TEST_CASE("inspecting a data set tells its sizes, splits, modalities and odditie
   }
 }
 
+TEST_CASE("inspecting a data set in parts names its files, and one that makes no split is refused") {
+  NEEDS_PROGRAM();
+  const Workplace place;
+  place.write("d/train.csv", "user,item\na,x\nb,y\n");
+  place.write("d/val.csv", "a,y\n");
+  place.write("d/test.csv", "b,x\n");
+  const Outcome run = place.run("inspect --data d");
+  INFO(run.err);
+  REQUIRE(run.code == 0);
+  CHECK(contains(run.out, "files of interactions: train.csv, val.csv, test.csv\n"));
+  place.write("d/test.csv", "b,x\nb,y\n");
+  CHECK_FAILS(place.run("inspect --data d"), 1, "test.csv:2: found user b with item y again, first at ");
+  place.write("d/dev.csv", "a,y\n");
+  CHECK_FAILS(place.run("inspect --data d"), 1, "d: found dev.csv and val.csv, which are names of the same part");
+}
+
 TEST_CASE("generated data are the same for the same seed and are not written over what is there") {
   NEEDS_PROGRAM();
   const Workplace place;

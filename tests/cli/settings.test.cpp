@@ -148,7 +148,9 @@ TEST_CASE("a key of another codebase that asks for what is done anyway is noted 
               "training_neg_sample_num: 1\nuse_neg_sampling: True\nuse_full_sampling: False\nNEG_PREFIX: neg__\n"
               "field_separator: \"\\t\"\nmetrics: [\"Recall\", \"NDCG\", \"Precision\", \"MAP\"]\ntopk: [5, 20]\n"
               "valid_metric: Recall@20\neval_batch_size: 4096\nend2end: False\nneg_sampling:\n  uniform: 1\n");
-  const Outcome run = place.run("train --data data --out o --config mmrec.yaml --set clip_grad_norm=~");
+  const Outcome run = place.run(
+      "train --data data --out o --config mmrec.yaml --set clip_grad_norm=~ "
+      "--set 'benchmark_filename=[train, valid, test]'");
   INFO(run.err);
   REQUIRE(run.code == 0);
   for (const std::string text :
@@ -183,6 +185,8 @@ TEST_CASE("a key of another codebase that means something else is an error that 
   refused("train_neg_sample_args: {distribution: popularity, sample_num: 1}", "unknown key 'train_neg_sample_args': ");
   refused("neg_sampling: {uniform: 4}", "unknown key 'neg_sampling': ");
   refused("inter_splitting_label: part", "unknown key 'inter_splitting_label': ");
+  refused("benchmark_filename: [part1, part2, part3]",
+          "unknown key 'benchmark_filename': there is no such thing here: NAME.train.inter, NAME.valid.inter");
   refused("MAX_ITEM_LIST_LENGTH: 50", "unknown key 'MAX_ITEM_LIST_LENGTH': ");
   refused("load_col: {inter: [user_id], item: [item_id]}", "unknown key 'load_col': ");
   place.write("twice.yaml", "lr: 0.1\nlearning_rate: 0.2\n");

@@ -89,6 +89,16 @@ TEST_CASE("A study searches, trains every seed, tests differences and writes its
   CHECK(place.read("s/tables/misalignment.tsv").find("no-alignment\tDREAM, without") != std::string::npos);
   CHECK(file(place, "s/runs/no-alignment/seed-999/config.json").at("bma") == "off");
 
+  // The lists are those that `dream evaluate` describes.
+  const json lists = file(place, "s/runs/vbpr/seed-999/test_users.json").at("lists");
+  const Outcome evaluated =
+      place.run("evaluate --data data --checkpoint s/runs/vbpr/seed-999/best.safetensors --split test --json");
+  REQUIRE(evaluated.code == 0);
+  CHECK(lists == json::parse(evaluated.out).at("lists"));
+  CHECK(lists.contains("coverage@5"));
+  CHECK(lists.contains("distance_image@20"));
+  CHECK(place.read("s/tables/lists.tsv").find("\tcoverage@20_mean\t") != std::string::npos);
+
   // The search has trained its winner with the first seed: the run is that trial, and what training anew would give.
   const std::string run = "s/runs/lightgcn/seed-999";
   CHECK(place.read(run + "/metrics.jsonl") == place.read(winner + "/metrics.jsonl"));

@@ -266,6 +266,18 @@ TEST_CASE("A study writes its report whatever is damaged, says what is, and coun
   place.succeeds(models);
   CHECK(place.read(run + "test_users.json") == users);
   CHECK(place.read("s/significance.json") == tests);
+  // A file of an earlier program has no lists: they are ranked again, or left out where there are no vectors any more.
+  changed = json::parse(users);
+  changed.erase("lists");
+  place.write(run + "test_users.json", changed.dump());
+  place.succeeds(models);
+  CHECK(place.read(run + "test_users.json") == users);
+  place.write(run + "test_users.json", changed.dump());
+  std::filesystem::rename(place / (run + "best.safetensors"), place / "kept");
+  place.succeeds(models);
+  CHECK(place.read(run + "test_users.json") == changed.dump());
+  CHECK(place.read("s/significance.json") == tests);
+  std::filesystem::rename(place / "kept", place / (run + "best.safetensors"));
   // A curve costs a line, vectors that cannot be read cost their tests.
   place.write(run + "metrics.jsonl", "{\n");
   std::filesystem::remove(place / (run + "test_users.json"));

@@ -3,6 +3,7 @@
 #include <dream/data/read_dataset.hpp>
 #include <dream/train/checkpoint.hpp>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -59,6 +60,18 @@ void read_plain(const Scratch& scratch, std::string_view bytes) {
   dream::read_dataset(scratch.write("plain.csv", bytes.substr(1)), options);
 }
 
+/// A % separates the files of train, valid and test.
+void read_parts(const Scratch& scratch, std::string_view bytes) {
+  for (const char* file : {"parts/train.csv", "parts/valid.csv", "parts/test.csv"}) {
+    const std::string_view part = bytes.substr(0, bytes.find('%'));
+    scratch.write(file, part);
+    bytes.remove_prefix(std::min(part.size() + 1, bytes.size()));
+  }
+  dream::ReadOptions options;
+  options.split = dream::SplitRule::time;
+  dream::read_dataset(scratch / "parts", options);
+}
+
 using Reader = std::function<void(const Scratch&, std::string_view)>;
 
 const std::map<std::string, Reader>& readers() {
@@ -76,6 +89,7 @@ const std::map<std::string, Reader>& readers() {
          dream::read_dataset(s / "table");
        }},
       {"plain", read_plain},
+      {"parts", read_parts},
       {"lists",
        [](const Scratch& s, std::string_view bytes) {
          s.write("lists/train.txt", bytes);

@@ -134,6 +134,14 @@ void write_pages(const std::string& study_folder) {
       "<p>Alignment: the mean squared distance of the normalised final embeddings of training pairs. Uniformity: the "
       "logarithm of the mean of exp(\u22122 squared distance) over random pairs.</p>\n" +
           report.numbers(uniformity_table(study), no_diagnosis_words(study, "final embeddings")));
+  report.section(
+      "lists", "Lists",
+      "<p>What the users are shown, whether it hits or not. Coverage: the share of all items that are in some "
+      "user\u2019s list. Gini index: how unevenly lists show the items, 0 where all are in as many lists, near 1 where "
+      "few items are in all of them. Popularity: the mean number of training interactions of the items of a list. "
+      "Intra-list distance of a modality: how different the items of a list are, the mean over their pairs of 1 "
+      "\u2212 the cosine of their features.</p>\n" +
+          report.numbers(lists_table(study), no_lists_words(study)));
   report.section("fidelity", "The paper\u2019s choices and this library\u2019s", fidelity_words());
   report.section("missing", "What is missing", missing_section(report, study));
   report.write();

@@ -267,6 +267,11 @@ std::string no_difference_words(const Study& study) {
   return "No seed is finished both for DREAM and for another model" + yet;
 }
 
+std::string no_lists_words(const Study& study) {
+  if (study.data.test == 0) return "The data have no test interactions.";
+  return "They are computed when the study\u2019s command ends, from the vectors of its finished runs.";
+}
+
 std::string no_diagnosis_words(const Study& study, const std::string& what) {
   bool evaluated = false, diagnosed = false;
   for (const Part& part : study.parts)

@@ -22,6 +22,8 @@ std::string failure_words(const Study& study);
 std::string no_difference_words(const Study& study);
 /// nothing that the diagnostics find of models with `what` (HTML),
 std::string no_diagnosis_words(const Study& study, const std::string& what);
+/// nothing of the test lists,
+std::string no_lists_words(const Study& study);
 /// no curve.
 std::string no_evaluation_words(const Study& study);
 

@@ -1,5 +1,8 @@
-// The tables of what the diagnostics found.
+// The tables of what the diagnostics found, and of what the test lists are beside their hits.
 #include <algorithm>
+#include <set>
+
+#include <dream/core/error.hpp>
 
 #include "study_tables.hpp"
 
@@ -78,6 +81,41 @@ Table uniformity_table(const Study& study) {
       row.push_back(runs_cell(*part));
       table.rows.push_back(std::move(row));
     }
+  }
+  return table;
+}
+
+Table lists_table(const Study& study) {
+  const std::string at = study.metric.substr(std::min(study.metric.find('@'), study.metric.size()));
+  Table table{
+      "lists",
+      "Of the first " + escaped(at.substr(!at.empty())) +
+          " items of every test user\u2019s list; mean \u00b1 standard deviation (n \u2212 1) over the finished "
+          "seeds.",
+      part_columns("Model"),
+      {}};
+  std::vector<std::string> names{"coverage" + at, "gini" + at, "popularity" + at};
+  const char* const heads[] = {"Coverage", "Gini index", "Popularity"};
+  for (std::size_t i = 0; i < names.size(); ++i) table.columns.push_back(spread_column(heads[i] + at, names[i]));
+  const std::string distance = "distance_";
+  std::set<std::string> distances;
+  for (const Part& part : study.parts)
+    for (const StudyRun& run : part.runs)
+      for (const auto& [name, number] : run.lists)
+        if (name.starts_with(distance) && name.ends_with(at)) distances.insert(name);
+  for (const std::string& name : distances) {
+    const std::string modality = name.substr(distance.size(), name.size() - distance.size() - at.size());
+    table.columns.push_back(spread_column(dream::concat("Intra-list distance", at, ", ", modality), name));
+    names.push_back(name);
+  }
+  table.columns.push_back(number_column("Runs", "runs"));
+  for (const Part& part : study.parts) {
+    std::vector<TableCell> row = part_cells(part);
+    for (std::size_t i = 0; i < names.size(); ++i)
+      row.push_back(
+          spread_cell(spread(part, [&](const StudyRun& run) { return value(run.lists, names[i]); }), i == 2 ? 2 : 4));
+    row.push_back(runs_cell(part));
+    table.rows.push_back(std::move(row));
   }
   return table;
 }

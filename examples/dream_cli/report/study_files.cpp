@@ -88,6 +88,13 @@ class FileReader {
         run = std::move(read);
       });
     }
+    const std::string users = folder + "/test_users.json";
+    if (run.finished && dream::file_exists(users)) {
+      attempt(part, "lists", [&] {
+        const JsonSource source = read_object(users, "remove it and compute it again: " + again_);
+        if (const auto lists = JsonNode(source).find("lists")) run.lists = metrics(*lists);
+      });
+    }
     run.failure = failure(folder, part, "runs", anew);
     epoch_lines(
         folder + "/metrics.jsonl", part,

@@ -46,6 +46,7 @@ struct StudyRun {
   std::string failure;    ///< why training ended without a result; empty where it did not
   int best_epoch = 0;
   Metrics valid, test, warm, cold;
+  Metrics lists;  ///< what the test lists are beside their hits ("coverage@20"); empty where they were not ranked yet
   std::vector<EpochLine> lines;
 };
 
@@ -105,7 +106,7 @@ struct UntestedPair {
 /// A file that does not hold what it should, and is taken as missing.
 struct Damage {
   std::string part, label;  ///< whose it is; empty for a file of all parts
-  std::string what;         ///< "runs", "curve", "search" or "comparison"
+  std::string what;         ///< "runs", "curve", "lists", "search" or "comparison"
   std::string text;         ///< the file, the place in it, what is wrong and what to do
 };
 

@@ -35,6 +35,8 @@ Table misalignment_table(const Study& study);
 /// The share of each modality in the items' modal representation.
 Table shares_table(const Study& study);
 Table uniformity_table(const Study& study);
+/// Coverage, Gini index, popularity and intra-list distance of the test lists, at the K of the study's metric.
+Table lists_table(const Study& study);
 /// All that is not finished, failed or not; without rows where nothing is missing.
 Table missing_table(const Study& study);
 /// Of that, what the study's command goes on with, and what failed, which it does not train again.

@@ -60,16 +60,16 @@ const char* parse_weight(const TextFile& file, const char* p, std::vector<float>
   return end;
 }
 
-/// Reads the lines from p on, one interaction each, into `out`; ratings only where they are wanted.
+/// Adds the lines from p on, one interaction each, to `out`, their times to `times`; ratings only where they are
+/// wanted.
 template <bool Plain>
-TimeColumn parse_table(const TextFile& file, const char* p, const std::vector<Column>& columns, IdColumn& users,
-                       IdColumn& items, bool ratings, Interactions& out) {
+void parse_table(const TextFile& file, const char* p, const std::vector<Column>& columns, IdColumn& users,
+                 IdColumn& items, bool ratings, TimeColumn& times, Interactions& out) {
   const char* const end = file.end();
-  const std::size_t lines = static_cast<std::size_t>(std::count(p, end, '\n')) + 1;
+  const std::size_t lines = out.user.size() + static_cast<std::size_t>(std::count(p, end, '\n')) + 1;
   const auto has = [&](Column column) { return std::count(columns.begin(), columns.end(), column) > 0; };
   out.user.reserve(lines);
   out.item.reserve(lines);
-  TimeColumn times;
   if (has(Column::timestamp)) times.reserve(lines);
   if (ratings) out.rating.reserve(lines);
   if (has(Column::weight)) out.weight.reserve(lines);
@@ -125,9 +125,6 @@ TimeColumn parse_table(const TextFile& file, const char* p, const std::vector<Co
     }
     p = behind;
   }
-  DREAM_EXPECT(!out.user.empty(), file.path, ": holds no interactions");
-  out.timestamp = times.in_order();
-  return times;
 }
 
 /// Reads lines `user item item ...` and labels them.

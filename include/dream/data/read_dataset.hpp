@@ -1,4 +1,5 @@
-// Reads a data set: an MMRec folder, a folder of LightGCN lists or one plain file. docs/data.md describes the formats.
+// Reads a data set: a table or lists with the features beside them, or one plain file. docs/data.md describes the
+// formats.
 #pragma once
 
 #include <algorithm>
@@ -22,22 +23,24 @@
 #include <dream/data/modality_files.hpp>
 #include <dream/data/read_table.hpp>
 #include <dream/data/split.hpp>
+#include <dream/data/split_files.hpp>
 
 namespace dream {
 
 namespace detail {
 
 /// Labels the interactions by the rule that the options and the files lead to.
-inline void apply_split(Interactions& raw, const ReadOptions& options, bool valid_is_missing, const std::string& source,
-                        Dataset& data) {
+inline void apply_split(Interactions& raw, const ReadOptions& options, const InteractionFiles& files,
+                        const std::string& source, Dataset& data) {
   SplitRule rule = options.split;
   if (rule == SplitRule::given && raw.label.empty()) {
     rule = SplitRule::random;
     data.notes.push_back("The files hold no split, so the interactions were split at random.");
   }
-  if (rule == SplitRule::given && valid_is_missing) {
+  if (rule == SplitRule::given && !files.no_valid.empty()) {
     carve_valid(raw.user, raw.users.count, options.ratios, options.seed, raw.label);
-    data.notes.push_back("There is no valid.txt, so valid interactions were drawn at random from train.txt.");
+    data.notes.push_back(concat("There is no ", files.no_valid, ", so valid interactions were drawn at random from ",
+                                files.part[0], "."));
   } else if (rule == SplitRule::random) {
     raw.label = split_random(raw.user, raw.users.count, options.ratios, options.seed);
   } else if (rule != SplitRule::given) {
@@ -52,7 +55,8 @@ inline void apply_split(Interactions& raw, const ReadOptions& options, bool vali
   DREAM_EXPECT(counts[0] > 0, source, ": has no training interactions (", counts[1], " valid, ", counts[2], " test)");
   for (std::size_t s = 1; s < 3; ++s)
     if (counts[s] == 0)
-      data.notes.push_back(concat("There are no ", s == 1 ? "valid" : "test", " interactions (x_label ", s, ")."));
+      data.notes.push_back(concat("There are no ", s == 1 ? "valid" : "test", " interactions",
+                                  files.split() ? "." : concat(" (x_label ", s, ").")));
 
   const std::array<Pairs*, 3> pairs{&data.train, &data.valid, &data.test};
   for (std::size_t s = 0; s < 3; ++s) {
@@ -67,19 +71,6 @@ inline void apply_split(Interactions& raw, const ReadOptions& options, bool vali
     if (!raw.timestamp.empty()) to.timestamp.push_back(raw.timestamp[i]);
     if (!raw.weight.empty()) to.weight.push_back(raw.weight[i]);
   }
-}
-
-/// The table of a folder: the one named like the folder, or the only one. Empty where there is none.
-inline std::filesystem::path find_table(const std::filesystem::path& folder) {
-  std::vector<std::filesystem::path> found;
-  for (const std::string& name : list_folder(folder.string()))
-    if (name.ends_with(".inter")) found.push_back(folder / name);
-  const auto named = folder / (folder.filename().string() + ".inter");
-  if (found.empty() || std::count(found.begin(), found.end(), named)) return found.empty() ? "" : named;
-  if (found.size() > 1)
-    fail(folder.string(), ": found ", found.size(), " .inter files, expected one, or one named ",
-         named.filename().string());
-  return found[0];
 }
 
 /// Gives the items their rows, and the modalities of the file of items with them. `place`: that of an interaction.
@@ -122,29 +113,20 @@ inline void number_items(const IdColumn& items, const std::optional<IdMap>& list
 /// Reads a folder or a file into memory. Every malformed input is a dream::error that names file and place; what is
 /// unusual but usable is told in `notes`.
 inline Dataset read_dataset(const std::string& path, const ReadOptions& options = {}) {
-  namespace fs = std::filesystem;
-  std::error_code code;
-  const fs::file_status status = fs::status(path, code);
-  if (!fs::exists(status)) fail(path, ": no such file or folder, expected a data set");
-  const fs::path given = absolute_path(path);
-  const bool is_folder = fs::is_directory(status);
-  const fs::path table = is_folder ? detail::find_table(given) : given;
-  const bool lists = is_folder && table.empty();
-  const bool plain = !lists && table.extension() != ".inter";
-  const fs::path folder = is_folder ? given : given.parent_path();
-  if (lists && !file_exists((folder / "train.txt").string()))
-    fail(path, ": found neither an .inter file nor train.txt, expected an MMRec folder or LightGCN lists");
+  using Format = InteractionFiles::Format;
+  const InteractionFiles found = find_interactions(path);
+  const std::filesystem::path given = absolute_path(path), folder = found.folder;
+  const bool lists = found.format == Format::lists;
 
   Dataset data;
-  data.name = is_folder ? given.filename().string() : given.stem().string();
+  data.name = given == folder ? given.filename().string() : given.stem().string();
   std::optional<IdMap> user_list, item_list;
   const std::string user_list_path = (folder / "user_ids.tsv").string(),
                     item_list_path = (folder / "item_ids.tsv").string();
   std::optional<detail::ItemFile> item_file;
   std::string feature_file;  // whose rows are the items
-  if (!plain) {
-    const std::string stem = lists ? folder.filename().string() : table.stem().string();
-    if (const std::string file = (folder / (stem + ".item")).string(); file_exists(file))
+  if (!found.stem.empty()) {
+    if (const std::string file = (folder / (found.stem + ".item")).string(); file_exists(file))
       item_file.emplace(file, options.columns, data.notes);
     const std::vector<std::string> columns = item_file ? item_file->modalities() : std::vector<std::string>{};
     feature_file =
@@ -158,39 +140,25 @@ inline Dataset read_dataset(const std::string& path, const ReadOptions& options 
   detail::IdColumn items("item", options.ids, item_list ? &*item_list : nullptr, item_list_path);
 
   Interactions raw;
+  detail::TableReader tables(options, found.format == Format::plain, users, items, raw, data.notes);
   std::vector<detail::TextFile> files;
-  std::function<std::string(std::int64_t)> place;  // of an interaction, "file:line"
-  bool valid_is_missing = false;
-  if (lists) {
-    for (std::uint8_t label = 0; label < 3; ++label) {
-      const fs::path file = folder / std::array{"train.txt", "valid.txt", "test.txt"}[label];
-      if (label == 1 && !file_exists(file.string())) {
-        valid_is_missing = true;
-        continue;
-      }
-      files.emplace_back(file.string());
-      detail::parse_lists(files.back(), label, users, items, raw);
-    }
-    DREAM_EXPECT(raw.size() > 0, path, ": the lists hold no interactions");
-    place = [&](std::int64_t i) {
-      for (const auto& file : files)
-        if (const auto found = detail::place_in_lists(file, i)) return *found;
-      return path;
-    };
-  } else {
-    detail::TextFile& file = files.emplace_back(table.string());
-    const bool split_at_tabs = detail::split_at_tabs(file, plain, options.columns.separator);
-    const char* rows = nullptr;
-    if (split_at_tabs) {
-      rows = detail::read_table<false>(file, plain, options, users, items, raw, data.notes);
-    } else {
-      rows = detail::read_table<true>(file, plain, options, users, items, raw, data.notes);
-    }
-    place = [&files, rows, split_at_tabs](std::int64_t i) {
-      return split_at_tabs ? detail::place_in_table<false>(files[0], rows, i)
-                           : detail::place_in_table<true>(files[0], rows, i);
-    };
+  files.reserve(3);  // they stay in their places
+  for (std::uint8_t part = 0; part < 3; ++part) {
+    if (found.part[part].empty()) continue;
+    detail::TextFile& file = files.emplace_back(found.path(part));
+    if (lists)
+      detail::parse_lists(file, part, users, items, raw);
+    else
+      tables.read(file, found.split() ? std::optional(part) : std::nullopt);
   }
+  if (!lists) tables.finish();
+  DREAM_EXPECT(raw.size() > 0, path, ": the lists hold no interactions");
+  const auto place = [&](std::int64_t i) {  // of an interaction, "file:line"
+    if (!lists) return tables.place(i);
+    for (const auto& file : files)
+      if (const auto at = detail::place_in_lists(file, i)) return *at;
+    return path;
+  };
 
   if (item_file) {
     item_file->select(options.modalities);
@@ -222,7 +190,7 @@ inline Dataset read_dataset(const std::string& path, const ReadOptions& options 
     DREAM_EXPECT(raw.size() > 0, source, ": no interaction has a rating of at least ", *options.min_rating);
   }
   if (options.k_core > 0) detail::apply_k_core(raw, path, data, options.k_core);
-  detail::apply_split(raw, options, valid_is_missing, source, data);
+  detail::apply_split(raw, options, found, source, data);
 
   for (const auto& [what, rows, count] :
        {std::tuple{"user", &raw.user, raw.users.count}, {"item", &raw.item, raw.items.count}}) {

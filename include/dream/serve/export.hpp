@@ -19,7 +19,7 @@ inline std::string interactions_in(const std::string& folder) {
   std::error_code none;  // a folder that is not there holds nothing
   for (const auto& entry : std::filesystem::directory_iterator(folder, none)) {
     std::string name = entry.path().filename().string();
-    if (name == "train.txt" || name.ends_with(".inter")) return name;
+    if (name == "train.txt" || name == "train.csv" || name == "train.tsv" || name.ends_with(".inter")) return name;
   }
   return "";
 }

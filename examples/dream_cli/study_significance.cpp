@@ -87,7 +87,7 @@ class TestRanking {
 
   std::optional<UserValues> read(const std::string& path) const {
     if (!dream::file_exists(path)) return std::nullopt;
-    const Json json = Json::parse(dream::read_file(path), nullptr, false);
+    const Json json = dream::parse_json<Json>(dream::read_file(path), path);
     if (!json.is_object() || !json.contains("metrics")) return std::nullopt;
     const Json expected = origin();
     for (const auto& [key, value] : expected.items())

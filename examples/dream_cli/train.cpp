@@ -154,8 +154,8 @@ int train(const TrainArguments& arguments) {
   Settings settings;
   if (resume) {
     const std::string stored = dream::checkpoint_origin(folder.checkpoint()).config;
-    const Settings began =
-        settings_from_json(nlohmann::json::parse(stored, nullptr, false), folder.checkpoint() + ": config");
+    const Settings began = settings_from_json(dream::parse_json(stored, folder.checkpoint() + ": config"),
+                                              folder.checkpoint() + ": config");
     settings = merged(began, arguments);
     if (settings.backend == "auto") settings.backend = began.backend;
     expect_same(began, settings, folder.checkpoint());
@@ -163,7 +163,8 @@ int train(const TrainArguments& arguments) {
     Settings start;
     if (!arguments.from.empty()) {
       const dream::CheckpointOrigin origin = dream::checkpoint_origin(arguments.from);
-      start = settings_from_json(nlohmann::json::parse(origin.config, nullptr, false), arguments.from + ": config");
+      start = settings_from_json(dream::parse_json(origin.config, arguments.from + ": config"),
+                                 arguments.from + ": config");
       settings = merged(start, arguments);
       DREAM_EXPECT(settings.model_name == origin.model, arguments.from, ": holds a ", origin.model, " model, not ",
                    settings.model_name, "; leave --model out, or train anew without --from");
@@ -218,8 +219,8 @@ int train_settings(const Settings& settings, const std::string& data_folder, Run
 
 int diagnose(const DiagnoseArguments& arguments) {
   const dream::CheckpointOrigin origin = dream::checkpoint_origin(arguments.checkpoint);
-  const Settings settings =
-      settings_from_json(nlohmann::json::parse(origin.config, nullptr, false), arguments.checkpoint + ": config");
+  const Settings settings = settings_from_json(dream::parse_json(origin.config, arguments.checkpoint + ": config"),
+                                               arguments.checkpoint + ": config");
   dream::Context<Cpu> context(arguments.threads);
   dream::Dataset data = dream::read_dataset(arguments.data, settings.read);
   DREAM_EXPECT(dream::fingerprint(data) == origin.data, arguments.checkpoint, ": was trained on other data than ",

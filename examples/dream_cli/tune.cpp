@@ -129,7 +129,7 @@ std::string outcomes_text(std::vector<TrialOutcome> outcomes, const std::string&
 /// The search's result.json, where it is that of this winner among so many trials; null where it has to be written.
 nlohmann::ordered_json result_before(const std::string& path, const TrialOutcome& winner, std::size_t trials) {
   if (!dream::file_exists(path)) return nullptr;
-  nlohmann::ordered_json before = nlohmann::ordered_json::parse(dream::read_file(path), nullptr, false);
+  nlohmann::ordered_json before = dream::parse_json<nlohmann::ordered_json>(dream::read_file(path), path);
   if (!before.is_object() || before["trials"] != trials || before["winner"] != winner.name) return nullptr;
   const nlohmann::ordered_json& test = before["test"];
   const bool whole =

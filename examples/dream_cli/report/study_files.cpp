@@ -133,7 +133,7 @@ class FileReader {
     if (!dream::file_exists(path)) return found;
     attempt({}, "comparison", [&] {
       const std::string anew = "remove it and compute it again: " + again_;
-      const JsonSource source{Json::parse(dream::read_file(path), nullptr, false), path, anew};
+      const JsonSource source{dream::parse_json<Json>(dream::read_file(path), path), path, anew};
       DREAM_EXPECT(source.json.is_array(), path, ": not a JSON list; ", anew);
       std::vector<Significance> read;
       for (const JsonNode& pair : JsonNode(source).list()) {

@@ -1,7 +1,6 @@
 #include "study_significance.hpp"
 
 #include <algorithm>
-#include <cstdio>
 #include <map>
 #include <optional>
 
@@ -10,6 +9,7 @@
 #include <dream/eval/paired_test.hpp>
 #include <dream/graph/bipartite.hpp>
 
+#include "messages.hpp"
 #include "stored_run.hpp"
 #include "trials.hpp"
 
@@ -67,7 +67,7 @@ class TestRanking {
     const std::string path = folder + "/test_users.json", best = folder + "/best.safetensors";
     if (auto stored = read(path)) return stored;
     if (!dream::file_exists(best)) {
-      std::fprintf(stderr, "note: %s: is missing, so this run is left out of the tests of differences\n", best.c_str());
+      print_note(best, ": is missing, so this run is left out of the tests of differences");
       return std::nullopt;
     }
     UserValues found = rank(best);

@@ -1,11 +1,11 @@
 #include "study_files.hpp"
 
 #include <algorithm>
-#include <cstdio>
 #include <filesystem>
 #include <utility>
 
 #include "../json_node.hpp"
+#include "../messages.hpp"
 #include "../shell_text.hpp"
 
 namespace dream_cli::study_report {
@@ -376,7 +376,7 @@ Study read_study(const std::string& folder) {
 
 bool say_damages(const std::string& folder) {
   const Study study = read_study(folder);
-  for (const Damage& damage : study.damages) std::fprintf(stderr, "dream: error: %s\n", damage.text.c_str());
+  for (const Damage& damage : study.damages) print_error(damage.text);
   return !study.damages.empty();
 }
 

@@ -42,8 +42,8 @@ inline void pause_thread() {
 
 }  // namespace detail
 
-/// Called with the threads that a pool has and those it wanted, once a pool, where the system gives no more. Whoever
-/// tells a user sets it; it must not throw.
+/// Called once a pool, with the threads that it has and those it wanted, where the system gives no more. Whoever tells
+/// a user sets it.
 inline std::atomic<void (*)(int threads, int wanted)> on_missing_threads = nullptr;
 
 /// A pool serves one calling thread at a time; several threads take a pool each. Its threads start with the first loop

@@ -35,6 +35,8 @@ TEST_CASE("messages have their numbers as in C whatever the global locale is") {
   other << 1234.5;
   REQUIRE(other.str() == "1.234,5");  // the locale works
   CHECK(dream::concat(1234567, ' ', 1234.5, ' ', -0.25F, ' ', true) == "1234567 1234.5 -0.25 1");
+  CHECK(dream::concat(std::int64_t{-1500}, std::uint64_t{18446744073709551615U}, std::string("a"), "b", 'c', 1e300) ==
+        "-150018446744073709551615abc1e+300");
   REQUIRE_ERROR(dream::fail("row ", 1500), "row 1500");
 }
 

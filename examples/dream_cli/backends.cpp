@@ -1,6 +1,6 @@
 #include "backends.hpp"
 
-#include <cstdio>
+#include "messages.hpp"
 
 namespace dream_cli {
 
@@ -18,9 +18,9 @@ std::string usable_backend(const std::string& asked) {
     return asked;
   }
   if (why.empty())
-    std::fprintf(stderr, "note: on the GPU\n");
+    print_note("on the GPU");
   else
-    std::fprintf(stderr, "note: on the CPU: %s\n", why.c_str());
+    print_note("on the CPU: ", why);
   return why.empty() ? "cuda" : "cpu";
 }
 

@@ -19,7 +19,7 @@ namespace {
 using nlohmann::ordered_json;
 
 ordered_json read_json(const std::string& path) {
-  ordered_json json = ordered_json::parse(dream::read_file(path), nullptr, false);
+  ordered_json json = dream::parse_json<ordered_json>(dream::read_file(path), path);
   DREAM_EXPECT(json.is_object(), path, ": not a JSON object");
   return json;
 }

@@ -8,6 +8,7 @@
 
 #include <dream/core/error.hpp>
 #include <dream/core/file.hpp>
+#include <dream/train/json_text.hpp>
 
 #include "other_names.hpp"
 
@@ -44,7 +45,25 @@ void expect_flat(bool is_group, const std::string& key, const std::string& place
     dream::fail(place, ": ", key, ": expected a value, found a group of keys; the keys are flat");
 }
 
-json to_json(const YAML::Node& node, const std::string& place) {
+/// Reads the values of a YAML text. An alias stands for all of its anchor's value, in which it may be itself; so there
+/// are bounds.
+class YamlValues {
+ public:
+  json read(const YAML::Node& node, const std::string& place, std::size_t level = 1) {
+    if (level > dream::json_levels) dream::fail(place, ": nested deeper than ", dream::json_levels, " levels");
+    if (++count_ > most) dream::fail(place, ": more than ", most, " values in all");
+    return read_kind(node, place, level);
+  }
+
+ private:
+  static constexpr std::size_t most = 100000;
+
+  json read_kind(const YAML::Node& node, const std::string& place, std::size_t level);
+
+  std::size_t count_ = 0;
+};
+
+json YamlValues::read_kind(const YAML::Node& node, const std::string& place, std::size_t level) {
   switch (node.Type()) {
     case YAML::NodeType::Null:
     case YAML::NodeType::Undefined:
@@ -55,7 +74,7 @@ json to_json(const YAML::Node& node, const std::string& place) {
       json list = json::array();
       for (const YAML::Node& element : node) {
         if (!element.IsScalar()) dream::fail(place, ": a list may hold numbers and words only");
-        list.push_back(to_json(element, place));
+        list.push_back(read(element, place, level + 1));
       }
       return list;
     }
@@ -65,7 +84,7 @@ json to_json(const YAML::Node& node, const std::string& place) {
   json group = json::object();
   for (const auto& entry : node) {
     if (!entry.first.IsScalar()) dream::fail(place, ": a key must be a name");
-    group[entry.first.Scalar()] = to_json(entry.second, place);
+    group[entry.first.Scalar()] = read(entry.second, place, level + 1);
   }
   return group;
 }
@@ -80,44 +99,29 @@ std::vector<Given> read_yaml(const std::string& path, const std::string& text) {
   if (root.IsNull()) return {};
   if (!root.IsMap()) dream::fail(path, ": expected lines `key: value`");
   std::vector<Given> given;
+  YamlValues values;
   for (const auto& entry : root) {
     const std::string place = place_of(path, entry.first.Mark());
     if (!entry.first.IsScalar()) dream::fail(place, ": a key must be a name");
     const std::string key = entry.first.Scalar();
     expect_flat(entry.second.IsMap(), key, place);
-    given.push_back({key, to_json(entry.second, dream::concat(place, ": ", key)), place});
+    given.push_back({key, values.read(entry.second, dream::concat(place, ": ", key)), place});
   }
   return given;
 }
 
-int line_of_byte(const std::string& text, std::size_t byte) {
-  return 1 + static_cast<int>(std::count(
-                 text.begin(), text.begin() + static_cast<std::ptrdiff_t>(std::min(byte, text.size())), '\n'));
-}
-
 std::vector<Given> read_json(const std::string& path, const std::string& text) {
-  std::vector<std::string> keys;
-  json root;
-  try {
-    root = json::parse(text, [&](int depth, json::parse_event_t event, json& parsed) {
-      if (event == json::parse_event_t::key && depth == 1) keys.push_back(parsed.get<std::string>());
-      return true;
-    });
-  } catch (const json::parse_error& e) {
-    dream::fail(path, ":", line_of_byte(text, e.byte > 0 ? e.byte - 1 : 0), ": not JSON");
-  } catch (const json::exception& e) {  // a number beyond every range
-    dream::fail(path, ": ", e.what());
-  }
-  if (!root.is_object()) dream::fail(path, ": expected a JSON object of keys");
+  dream::JsonFault fault;
+  const json root = dream::parse_json(text, path, &fault);
+  DREAM_EXPECT(!root.is_discarded(), path, ":", fault.line, ": ", fault.reason);
+  DREAM_EXPECT(root.is_object(), path, ": expected a JSON object of keys");
   std::vector<Given> given;
-  std::size_t from = 0;
-  for (const std::string& key : keys) {
-    const std::size_t found = text.find(json(key).dump(), from);
-    const std::string place = found == std::string::npos ? path : dream::concat(path, ":", line_of_byte(text, found));
-    if (found != std::string::npos) from = found + key.size();
-    expect_flat(root.at(key).is_object(), key, place);
-    given.push_back({key, root.at(key), place});
-  }
+  dream::for_json_keys(text, path, [&](const dream::JsonKey& key) {
+    if (key.level > 1) return;
+    const std::string name = key.name(), place = dream::concat(path, ":", key.line);
+    expect_flat(root.at(name).is_object(), name, place);
+    given.push_back({name, root.at(name), place});
+  });
   return given;
 }
 
@@ -136,7 +140,7 @@ Given parse_assignment(const std::string& text) {
     const std::string key = text.substr(0, equals);
     const YAML::Node value = YAML::Load(text.substr(equals + 1));
     expect_flat(value.IsMap(), key, place);
-    return {key, to_json(value, place), place};
+    return {key, YamlValues().read(value, place), place};
   } catch (const YAML::Exception& e) {
     dream::fail(place, ": the value is not YAML: ", e.msg);
   }

@@ -100,7 +100,8 @@ int evaluate(const EvaluateArguments& arguments) {
     std::printf("%s\n", json.dump(2).c_str());
     return Exit::success;
   }
-  std::printf("%s, epoch %d, %s split\n\n", run.origin.model.c_str(), run.epoch, arguments.split.c_str());
+  std::printf("%s, epoch %d, %s split\n\n", dream::excerpt(run.origin.model).c_str(), run.epoch,
+              arguments.split.c_str());
   const dream::MetricTable* columns[] = {&result.all, &result.warm, &result.cold, &result.cold_among_cold};
   std::vector<Row> rows{{"", "all items", "warm items", "cold items", "cold among cold"}, {"users"}};
   for (const dream::MetricTable* column : columns) rows[1].push_back(std::to_string(column->users));

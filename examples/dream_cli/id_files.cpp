@@ -2,12 +2,13 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdio>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
 
 #include <dream/data/columns.hpp>
+
+#include "messages.hpp"
 
 namespace dream_cli {
 
@@ -26,13 +27,11 @@ class UnknownIds {
   void add(const char* at, std::string_view id) {
     if (strict_) file_->bad(at, "no ", what_, " '", id, "' in the data");
     if (++count_ > shown) return;
-    std::fprintf(stderr, "note: %s:%td: no %s '%.*s' in the data\n", file_->path.c_str(),
-                 std::count(file_->begin(), at, '\n') + 1, what_.c_str(), static_cast<int>(id.size()), id.data());
+    print_note(file_->path, ":", std::count(file_->begin(), at, '\n') + 1, ": no ", what_, " '", id, "' in the data");
   }
   void finish(bool any_known) const {
     if (count_ > shown)
-      std::fprintf(stderr, "note: %s: %lld more lines have a %s that is not in the data\n", file_->path.c_str(),
-                   static_cast<long long>(count_ - shown), what_.c_str());
+      print_note(file_->path, ": ", count_ - shown, " more lines have a ", what_, " that is not in the data");
     DREAM_EXPECT(any_known, file_->path, ": names no ", what_, " of the data");
   }
 

@@ -86,7 +86,7 @@ int inspect(const InspectArguments& arguments) {
   const double cells = static_cast<double>(data.user_count()) * data.item_count();
   const std::int64_t all = data.train.size() + data.valid.size() + data.test.size();
 
-  std::printf("%s\n\n", data.name.c_str());
+  std::printf("%s\n\n", dream::printable(data.name).c_str());
   std::vector<Row> rows{{"interactions", "all", "train", "valid", "test", "density"}};
   rows.push_back({"", std::to_string(all), std::to_string(data.train.size()), std::to_string(data.valid.size()),
                   std::to_string(data.test.size()),
@@ -112,7 +112,7 @@ int inspect(const InspectArguments& arguments) {
   std::printf("training DREAM on it takes about %s of memory; this process may use %s\n",
               bytes_text(training_bytes(data, settings)).c_str(),
               bytes_text(static_cast<double>(dream::memory_limit())).c_str());
-  for (const std::string& note : data.notes) std::printf("note: %s\n", note.c_str());
+  for (const std::string& note : data.notes) std::printf("note: %s\n", dream::excerpt(note).c_str());
   return Exit::success;
 }
 

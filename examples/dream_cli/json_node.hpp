@@ -10,6 +10,7 @@
 
 #include <dream/core/error.hpp>
 #include <dream/core/file.hpp>
+#include <dream/train/json_text.hpp>
 
 namespace dream_cli {
 
@@ -20,18 +21,6 @@ struct JsonSource {
   std::string remedy;
 };
 
-/// An object out of a text; anything else is an error with the place and the remedy.
-inline JsonSource parse_object(const std::string& text, std::string place, std::string remedy) {
-  JsonSource source{nlohmann::ordered_json::parse(text, nullptr, false), std::move(place), std::move(remedy)};
-  DREAM_EXPECT(source.json.is_object(), source.place, ": not a JSON object; ", source.remedy);
-  return source;
-}
-
-/// The same out of a file.
-inline JsonSource read_object(const std::string& path, std::string remedy) {
-  return parse_object(dream::read_file(path), path, std::move(remedy));
-}
-
 /// What `read` returns; its errors get the remedy behind them.
 template <class Read>
 auto or_remedy(const std::string& remedy, Read&& read) {
@@ -40,6 +29,19 @@ auto or_remedy(const std::string& remedy, Read&& read) {
   } catch (const dream::error& error) {
     dream::fail(error.what(), "; ", remedy);
   }
+}
+
+/// An object out of a text; anything else is an error with the place and the remedy.
+inline JsonSource parse_object(const std::string& text, const std::string& place, const std::string& remedy) {
+  JsonSource source{or_remedy(remedy, [&] { return dream::parse_json<nlohmann::ordered_json>(text, place); }), place,
+                    remedy};
+  DREAM_EXPECT(source.json.is_object(), source.place, ": not a JSON object; ", source.remedy);
+  return source;
+}
+
+/// The same out of a file.
+inline JsonSource read_object(const std::string& path, const std::string& remedy) {
+  return parse_object(dream::read_file(path), path, remedy);
 }
 
 /// Looks at a value of a source, which must outlive it.

@@ -13,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+#include <dream/train/json_text.hpp>
+
 #include "settings.hpp"
 
 namespace dream_cli::key_makers {
@@ -57,6 +59,12 @@ inline bool whole(const json& value, std::int64_t& out) {
   return true;
 }
 
+/// A text as a number, truth value or quoted text of JSON; is_discarded() where it is none.
+inline json plain_value(const std::string& text) {
+  if (text.find_first_of("[{") != std::string::npos) return json(json::value_t::discarded);
+  return dream::parse_json(text, text);
+}
+
 /// A list, also when written as one value or as text with commas.
 inline json as_list(const json& value) {
   if (value.is_array()) return value;
@@ -68,7 +76,7 @@ inline json as_list(const json& value) {
   const std::string text = value.get<std::string>();
   for (std::size_t begin = 0; begin <= text.size();) {
     const std::size_t end = std::min(text.find(',', begin), text.size());
-    json piece = json::parse(text.substr(begin, end - begin), nullptr, false);
+    json piece = plain_value(text.substr(begin, end - begin));
     list.push_back(piece.is_discarded() ? json(text.substr(begin, end - begin)) : piece);
     begin = end + 1;
   }

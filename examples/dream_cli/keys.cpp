@@ -167,8 +167,7 @@ std::vector<Key> make_keys() {
                  const std::string metric = v.is_string() ? lower(v.get<std::string>()) : "";
                  const std::size_t at = metric.find('@');
                  std::int64_t k_value = 0;
-                 const json digits =
-                     at == std::string::npos ? json() : json::parse(metric.substr(at + 1), nullptr, false);
+                 const json digits = at == std::string::npos ? json() : plain_value(metric.substr(at + 1));
                  const auto& names = dream::RankingMetrics::names;
                  if (!whole(digits, k_value) || k_value < 1 || k_value > 2147483647 ||
                      std::find(names.begin(), names.end(), metric.substr(0, at)) == names.end())

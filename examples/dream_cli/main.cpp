@@ -1,14 +1,18 @@
 // The `dream` program: from the command line to a command, and how errors end it.
+#include <atomic>
 #include <cstdio>
 #include <exception>
 #include <new>
 #include <string>
 
-#include <dream/core/error.hpp>
+#include <dream/core/file.hpp>
+#include <dream/core/thread_pool.hpp>
 
 #include "command_line.hpp"
+#include "messages.hpp"
 #include "settings.hpp"
 #include "signals.hpp"
+#include "standard_streams.hpp"
 
 namespace {
 
@@ -61,24 +65,42 @@ int run(int argc, char** argv) {
     if (!unknown.empty()) {
       message = "unknown argument '" + unknown + "'" + did_you_mean(unknown.substr(0, unknown.find('=')), known);
     }
-    std::fprintf(stderr, "dream: error: %s\nSee '%s --help'.\n", message.c_str(), subject.c_str());
+    print_error(dream::excerpt(message));
+    print_message("See '", subject, " --help'.");
     return Exit::usage;
   }
   return chosen();
 }
 
+/// Says once that the system does not give the program the threads that it wants.
+void note_missing_threads(int threads, int wanted) {
+  static std::atomic<bool> said = false;
+  if (!said.exchange(true))
+    print_note("the system gives no more threads (ulimit -u?), so ", threads, " of ", wanted, " are at work");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  reserve_standard_descriptors();
+  ignore_write_signals();
   clean_up_on_signals();
+  dream::on_missing_threads = note_missing_threads;
   try {
     const int code = run(argc, argv);
-    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) dream::fail("standard output: cannot be written");
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+      if (output_has_no_reader()) end_as_broken_pipe();
+      dream::fail("standard output: cannot be written");
+    }
     return code;
+  } catch (const dream::broken_pipe&) {
+    end_as_broken_pipe();
   } catch (const std::bad_alloc&) {
-    std::fprintf(stderr, "dream: error: out of memory\n");
+    print_error("out of memory");
+  } catch (const dream::error& error) {
+    print_error(error.what());
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "dream: error: %s\n", error.what());
+    print_error(dream::excerpt(error.what()));
   }
   return Exit::failure;
 }

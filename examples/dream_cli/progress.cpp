@@ -7,6 +7,8 @@
 #include <cmath>
 #include <cstdio>
 
+#include "messages.hpp"
+
 namespace dream_cli {
 
 namespace {
@@ -87,7 +89,7 @@ void Progress::epoch_done(int epoch, double loss, double seconds, const std::str
 
 void Progress::say(const std::string& line) {
   clear();
-  std::fprintf(stderr, "%s\n", line.c_str());
+  print_message(line);
 }
 
 }  // namespace dream_cli

@@ -13,6 +13,7 @@
 #include "commands.hpp"
 #include "folder_lock.hpp"
 #include "id_files.hpp"
+#include "messages.hpp"
 #include "outputs.hpp"
 #include "stored_run.hpp"
 
@@ -36,10 +37,8 @@ std::vector<index_t> chosen_items(const RecommendArguments& arguments, const dre
     const std::vector<index_t> named = rows(arguments.items);
     std::set_intersection(placed.begin(), placed.end(), named.begin(), named.end(), std::back_inserter(left));
     if (left.size() < named.size())
-      std::fprintf(stderr,
-                   "note: %s: %zu of %zu items have neither training interactions nor features that are read, so they "
-                   "are not recommended\n",
-                   arguments.items.c_str(), named.size() - left.size(), named.size());
+      print_note(arguments.items, ": ", named.size() - left.size(), " of ", named.size(),
+                 " items have neither training interactions nor features that are read, so they are not recommended");
     placed = std::exchange(left, {});
   }
   if (!arguments.without.empty()) {
@@ -58,8 +57,8 @@ void treat_unknown(std::vector<index_t>& users, const dream::UnknownUsers& unkno
   const auto count = std::count_if(users.begin(), users.end(), is_unknown);
   if (count == 0) return;
   const bool skip = arguments.unknown_users == "skip";
-  std::fprintf(stderr, "note: %td of %zu users have no %s and %s\n", count, users.size(), why.c_str(),
-               skip ? "get no list" : "get the items with most training interactions, which are their scores");
+  print_note(count, " of ", users.size(), " users have no ", why, " and ",
+             skip ? "get no list" : "get the items with most training interactions, which are their scores");
   if (skip) std::erase_if(users, is_unknown);
 }
 
@@ -90,13 +89,11 @@ HostMatrix item_vectors(dream::Context<dream::Cpu>& context, const StoredRun& ru
   for (const index_t i : by_features) has[static_cast<std::size_t>(i)] = 1;
   for (index_t i = 0; i < data.item_count(); ++i)
     if (has[static_cast<std::size_t>(i)]) placed.push_back(i);
-  if (added > 0)
-    std::fprintf(stderr, "note: %zu of %d items are not in %s\n", added, data.item_count(), run.path.c_str());
+  if (added > 0) print_note(added, " of ", data.item_count(), " items are not in ", run.path);
   if (!by_features.empty())
-    std::fprintf(stderr, "note: %zu items have vectors by their features, as means of the items nearest in features\n",
-                 by_features.size());
+    print_note(by_features.size(), " items have vectors by their features, as means of the items nearest in features");
   if (const std::size_t without = static_cast<std::size_t>(data.item_count()) - placed.size(); without > 0)
-    std::fprintf(stderr, "note: %zu items have no vector and no features, so they are not recommended\n", without);
+    print_note(without, " items have no vector and no features, so they are not recommended");
   return vectors;
 }
 
@@ -105,8 +102,7 @@ int recommend_from_histories(dream::Context<dream::Cpu>& context, const Recommen
                              const StoredRun& run) {
   const dream::Dataset data = dream::read_dataset(arguments.data, run.settings.read);
   if (dream::fingerprint(data) != run.origin.data)
-    std::fprintf(stderr, "note: %s is not what %s was trained on; items are matched by their ids\n",
-                 arguments.data.c_str(), run.path.c_str());
+    print_note(arguments.data, " is not what ", run.path, " was trained on; items are matched by their ids");
   const Histories histories = read_histories(arguments.histories, data.items, arguments.strict);
   std::vector<index_t> placed;
   const HostMatrix items = item_vectors(context, run, data, placed);
@@ -136,9 +132,8 @@ int recommend_from_histories(dream::Context<dream::Cpu>& context, const Recommen
     return row >= 0 && !trained.contains(row);
   });
   if (seen_before > 0)
-    std::fprintf(stderr,
-                 "note: %s: %td of %d users have training interactions too; their lists are from the file alone\n",
-                 arguments.histories.c_str(), seen_before, histories.users.count);
+    print_note(arguments.histories, ": ", seen_before, " of ", histories.users.count,
+               " users have training interactions too; their lists are from the file alone");
   treat_unknown(rows, unknown, "item that has a vector", arguments);
   const auto seen = arguments.exclude == "none"
                         ? dream::interaction_matrix<float>(context, {}, users.rows(), data.item_count())

@@ -1,7 +1,6 @@
 #include "settings.hpp"
 
 #include <algorithm>
-#include <cstdio>
 #include <limits>
 #include <map>
 #include <set>
@@ -9,6 +8,7 @@
 #include <dream/core/error.hpp>
 
 #include "key_makers.hpp"
+#include "messages.hpp"
 #include "other_names.hpp"
 
 namespace dream_cli {
@@ -19,12 +19,13 @@ namespace {
 void note_without_effect(const Given& given, const std::string& reason) {
   static std::set<std::string> said;  // a key may be looked at more than once
   const std::string note = dream::concat(given.place, ": ", given.key, " has no effect here: ", reason);
-  if (said.insert(note).second) std::fprintf(stderr, "note: %s\n", note.c_str());
+  if (said.insert(note).second) print_note(note);
 }
 
 }  // namespace
 
 std::string did_you_mean(const std::string& word, const std::vector<std::string>& known) {
+  if (word.size() > 100) return "";
   const std::string a = key_makers::lower(word);
   std::string best;
   std::size_t best_edits = std::numeric_limits<std::size_t>::max();

@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -69,9 +71,11 @@ void print_similar(dream::Context<dream::Cpu>& context, const SimilarArguments& 
                          : dream::similar_items<float>(context, similarity.vectors, similarity.row, similarity.k);
   std::printf("%s\trank\tcosine\n", placed.what);
   int rank = 0;
-  for (const auto& near : found)
-    std::printf("%s\t%d\t%.6f\n", placed.ids->name(placed.rows[static_cast<std::size_t>(near.index)]).c_str(), ++rank,
-                near.value);
+  const bool terminal = ::isatty(STDOUT_FILENO) == 1;  // which must not obey an id; a file gets it as it is
+  for (const auto& near : found) {
+    const std::string name = placed.ids->name(placed.rows[static_cast<std::size_t>(near.index)]);
+    std::printf("%s\t%d\t%.6f\n", (terminal ? dream::printable(name) : name).c_str(), ++rank, near.value);
+  }
 }
 
 /// Writes the nearest of all: with rows of unit length, those of the largest products, without the row itself.

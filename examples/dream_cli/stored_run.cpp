@@ -12,7 +12,7 @@ namespace dream_cli {
 
 StoredRun read_stored_run(const std::string& path) {
   StoredRun run{dream::load_vectors(path), path, {}};
-  run.settings = settings_from_json(nlohmann::json::parse(run.origin.config, nullptr, false), path + ": config");
+  run.settings = settings_from_json(dream::parse_json(run.origin.config, path + ": config"), path + ": config");
   return run;
 }
 

@@ -7,6 +7,7 @@
 
 #include "commands.hpp"
 #include "folder_lock.hpp"
+#include "messages.hpp"
 #include "outputs.hpp"
 #include "report/report.hpp"
 #include "report/study_files.hpp"
@@ -101,7 +102,7 @@ class StudyTraining {
     if (!was_over) progress_.end(folder);
     if (code == Exit::failure) {
       const std::string problem = folder + ": " + trial_failure(folder);
-      std::fprintf(stderr, "note: %s\n", problem.c_str());
+      print_note(problem);
       if (score_test) problems_.push_back(problem);
     }
     return true;
@@ -124,7 +125,7 @@ int study(const StudyArguments& arguments) {
   const StudyPlan plan = make_plan(arguments);
   write_plan(plan);
   write_study(plan);
-  for (const std::string& note : plan.notes) std::fprintf(stderr, "note: %s\n", note.c_str());
+  for (const std::string& note : plan.notes) print_note(note);
   StudyTraining training(plan, arguments.threads);
   const bool done = training.train_all();
   write_study(plan);
@@ -136,11 +137,11 @@ int study(const StudyArguments& arguments) {
     problems.emplace_back(error.what());
   }
   write_report(plan.out);
-  for (const std::string& problem : problems) std::fprintf(stderr, "dream: error: %s\n", problem.c_str());
+  for (const std::string& problem : problems) print_error(problem);
   const bool damaged = study_report::say_damages(plan.out);
   if (!done) {
-    std::fprintf(stderr, "dream: the study was stopped; the same command goes on. %s/report.html has what there is\n",
-                 plan.out.c_str());
+    print_message("dream: the study was stopped; the same command goes on. ", plan.out,
+                  "/report.html has what there is");
     return Exit::interrupted;
   }
   std::printf("%s/report.html\n", plan.out.c_str());

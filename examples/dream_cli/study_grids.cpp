@@ -1,45 +1,17 @@
 #include "study_grids.hpp"
 
 #include <algorithm>
-#include <cstddef>
-#include <iterator>
 #include <map>
 
 #include <dream/core/error.hpp>
 #include <dream/core/file.hpp>
+#include <dream/train/json_text.hpp>
 
 namespace dream_cli {
 
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-/// Walks over a text and counts the lines that it has left behind.
-class LineCounter {
- public:
-  using iterator_category = std::input_iterator_tag;
-  using value_type = char;
-  using difference_type = std::ptrdiff_t;
-  using pointer = const char*;
-  using reference = const char&;
-
-  LineCounter(const char* at, int& line) : at_(at), line_(&line) {}
-  const char& operator*() const { return *at_; }
-  LineCounter& operator++() {
-    *line_ += *at_++ == '\n' ? 1 : 0;
-    return *this;
-  }
-  LineCounter operator++(int) {
-    const LineCounter before = *this;
-    ++*this;
-    return before;
-  }
-  friend bool operator==(const LineCounter& a, const LineCounter& b) { return a.at_ == b.at_; }
-
- private:
-  const char* at_;
-  int* line_;
-};
 
 /// A key of the file, of the model above it or a model itself.
 struct KeyLine {
@@ -81,25 +53,16 @@ Grids grids_of(const Json& json, const std::string& place) {
 
 Grids read_grids(const std::string& path) {
   const std::string text = dream::read_file(path);
-  std::vector<KeyLine> lines;
-  int line = 1;
-  const auto place = [&] { return dream::concat(path, ":", line); };
-  const Json::parser_callback_t note = [&](int depth, Json::parse_event_t event, Json& parsed) {
-    if (event != Json::parse_event_t::key || depth > 2) return true;
-    const auto name = parsed.get<std::string>();
-    if (depth == 1) lines.push_back({name, "", place()});
-    if (depth == 2 && !lines.empty()) lines.push_back({lines.back().model, name, place()});
-    return true;
-  };
-  Json json;
-  try {
-    json = Json::parse(LineCounter(text.data(), line), LineCounter(text.data() + text.size(), line), note);
-  } catch (const Json::parse_error&) {
-    dream::fail(place(), ": not JSON");
-  } catch (const Json::exception&) {
-    dream::fail(place(), ": a number is too large");
-  }
+  dream::JsonFault fault;
+  Json json = dream::parse_json<Json>(text, path, &fault);
+  DREAM_EXPECT(!json.is_discarded(), path, ":", fault.line, ": ", fault.reason);
   DREAM_EXPECT(json.is_object(), path, ": expected a JSON object of models and their grids");
+  std::vector<KeyLine> lines;
+  dream::for_json_keys(text, path, [&](const dream::JsonKey& key) {
+    const std::string place = dream::concat(path, ":", key.line);
+    if (key.level == 1) lines.push_back({key.name(), "", place});
+    if (key.level == 2 && !lines.empty()) lines.push_back({lines.back().model, key.name(), place});
+  });
   Grids grids;
   std::map<std::string, const KeyLine*> models, keys;
   for (const KeyLine& at : lines) {

@@ -1,9 +1,9 @@
 #include "study_progress.hpp"
 
 #include <algorithm>
-#include <cstdio>
 #include <map>
 
+#include "messages.hpp"
 #include "progress.hpp"
 #include "trials.hpp"
 
@@ -36,9 +36,7 @@ void StudyProgress::begin(const std::string& folder) {
   const auto is_over = [](const Entry& e) { return e.over; };
   const auto number = std::count_if(entries_.begin(), entries_.end(), is_over) + 1;
   for (const Entry& e : entries_)
-    if (e.run.folder == folder)
-      std::fprintf(stderr, "study: run %td of %zu: %s%s\n", number, entries_.size(), e.run.what.c_str(),
-                   left().c_str());
+    if (e.run.folder == folder) print_message("study: run ", number, " of ", entries_.size(), ": ", e.run.what, left());
   started_ = Clock::now();
 }
 

@@ -1,7 +1,6 @@
 #include "study_significance.hpp"
 
 #include <algorithm>
-#include <cstdio>
 #include <map>
 #include <optional>
 
@@ -11,6 +10,7 @@
 #include <dream/eval/paired_test.hpp>
 #include <dream/graph/bipartite.hpp>
 
+#include "messages.hpp"
 #include "stored_run.hpp"
 #include "trials.hpp"
 
@@ -72,7 +72,7 @@ class TestRanking {
     const bool vectors = dream::file_exists(best);
     if (!stored.is_null() && (has_lists(stored) || !vectors)) return stored["metrics"].get<UserValues>();
     if (!vectors) {
-      std::fprintf(stderr, "note: %s: is missing, so this run is left out of the tests of differences\n", best.c_str());
+      print_note(best, ": is missing, so this run is left out of the tests of differences");
       return std::nullopt;
     }
     const Json found = rank(best);
@@ -91,7 +91,7 @@ class TestRanking {
   /// A stored file with the metrics of all users; null where there is none.
   Json read(const std::string& path) const {
     if (!dream::file_exists(path)) return nullptr;
-    Json json = Json::parse(dream::read_file(path), nullptr, false);
+    Json json = dream::parse_json<Json>(dream::read_file(path), path);
     if (!json.is_object() || !json.contains("metrics")) return nullptr;
     const Json expected = origin();
     for (const auto& [key, value] : expected.items())

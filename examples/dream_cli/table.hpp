@@ -6,12 +6,16 @@
 #include <string>
 #include <vector>
 
+#include <dream/core/printable.hpp>
+
 namespace dream_cli {
 
 using Row = std::vector<std::string>;
 
-/// Lines of cells under each other, two blanks between columns.
-inline std::string table_text(const std::vector<Row>& rows) {
+/// Lines of cells under each other, two blanks between columns. Cells are made printable: some are from files.
+inline std::string table_text(std::vector<Row> rows) {
+  for (Row& row : rows)
+    for (std::string& cell : row) cell = dream::printable(cell);
   std::vector<std::size_t> widths;
   for (const Row& row : rows) {
     widths.resize(std::max(widths.size(), row.size()));

@@ -1,6 +1,7 @@
 #include "backends.hpp"
 #include "folder_lock.hpp"
 #include "memory.hpp"
+#include "messages.hpp"
 #include "outputs.hpp"
 #include "training_run.hpp"
 
@@ -130,12 +131,11 @@ std::string result_text(const dream::Evaluation& test) {
 }
 
 void say(const dream::WarmStart& taken, const std::string& checkpoint, const dream::Dataset& data) {
-  std::fprintf(stderr, "note: %s: %d of %d users and %d of %d items go on from there; %d users and %d items are new\n",
-               checkpoint.c_str(), taken.users, data.user_count(), taken.items, data.item_count(),
-               data.user_count() - taken.users, data.item_count() - taken.items);
+  print_note(checkpoint, ": ", taken.users, " of ", data.user_count(), " users and ", taken.items, " of ",
+             data.item_count(), " items go on from there; ", data.user_count() - taken.users, " users and ",
+             data.item_count() - taken.items, " items are new");
   for (const std::string& name : taken.untouched)
-    std::fprintf(stderr, "note: %s: has no parameter %s of this shape, so it starts anew\n", checkpoint.c_str(),
-                 name.c_str());
+    print_note(checkpoint, ": has no parameter ", name, " of this shape, so it starts anew");
 }
 
 int train(const TrainArguments& arguments) {
@@ -155,8 +155,8 @@ int train(const TrainArguments& arguments) {
   Settings settings;
   if (resume) {
     const std::string stored = dream::checkpoint_origin(folder.checkpoint()).config;
-    const Settings began =
-        settings_from_json(nlohmann::json::parse(stored, nullptr, false), folder.checkpoint() + ": config");
+    const Settings began = settings_from_json(dream::parse_json(stored, folder.checkpoint() + ": config"),
+                                              folder.checkpoint() + ": config");
     settings = merged(began, arguments);
     if (settings.backend == "auto") settings.backend = began.backend;
     expect_same(began, settings, folder.checkpoint());
@@ -164,15 +164,15 @@ int train(const TrainArguments& arguments) {
     Settings start;
     if (!arguments.from.empty()) {
       const dream::CheckpointOrigin origin = dream::checkpoint_origin(arguments.from);
-      start = settings_from_json(nlohmann::json::parse(origin.config, nullptr, false), arguments.from + ": config");
+      start = settings_from_json(dream::parse_json(origin.config, arguments.from + ": config"),
+                                 arguments.from + ": config");
       settings = merged(start, arguments);
       DREAM_EXPECT(settings.model_name == origin.model, arguments.from, ": holds a ", origin.model, " model, not ",
                    settings.model_name, "; leave --model out, or train anew without --from");
     } else {
       settings = merged(start, arguments);
     }
-    if (arguments.resume)
-      std::fprintf(stderr, "note: %s: no checkpoint yet, starting from the beginning\n", arguments.out.c_str());
+    if (arguments.resume) print_note(arguments.out, ": no checkpoint yet, starting from the beginning");
   }
 
   settings.backend = usable_backend(settings.backend);
@@ -190,7 +190,7 @@ int train_settings(const Settings& settings, const std::string& data_folder, Run
   DREAM_EXPECT(!choice.fingerprint || *choice.fingerprint == fingerprint, data_folder,
                ": has changed since the command began (its fingerprint is another)");
   if (choice.says_notes)
-    for (const std::string& note : data.notes) std::fprintf(stderr, "note: %s\n", note.c_str());
+    for (const std::string& note : data.notes) print_note(note);
   expect_trainable(settings, data, data_folder);
   if (choice.resume) {
     DREAM_EXPECT(dream::checkpoint_origin(folder.checkpoint()).data == fingerprint, folder.checkpoint(),
@@ -220,8 +220,8 @@ int train_settings(const Settings& settings, const std::string& data_folder, Run
 
 int diagnose(const DiagnoseArguments& arguments) {
   const dream::CheckpointOrigin origin = dream::checkpoint_origin(arguments.checkpoint);
-  const Settings settings =
-      settings_from_json(nlohmann::json::parse(origin.config, nullptr, false), arguments.checkpoint + ": config");
+  const Settings settings = settings_from_json(dream::parse_json(origin.config, arguments.checkpoint + ": config"),
+                                               arguments.checkpoint + ": config");
   dream::Context<Cpu> context(arguments.threads);
   dream::Dataset data = dream::read_dataset(arguments.data, settings.read);
   DREAM_EXPECT(dream::fingerprint(data) == origin.data, arguments.checkpoint, ": was trained on other data than ",

@@ -14,6 +14,7 @@
 #include <dream/train/warm_start.hpp>
 
 #include "commands.hpp"
+#include "messages.hpp"
 #include "models.hpp"
 #include "progress.hpp"
 #include "run_folder.hpp"
@@ -92,8 +93,7 @@ int run(dream::Context<B>& context, Model& model, const dream::ModelData<float, 
   else if (!training.from.empty())
     say(dream::warm_start(training.from, trainer, data), training.from, data);
   if (training.says_notes && trainer.sampler().users_without_negatives() > 0)
-    std::fprintf(stderr, "note: %lld users have every item and are not trained on\n",
-                 static_cast<long long>(trainer.sampler().users_without_negatives()));
+    print_note(trainer.sampler().users_without_negatives(), " users have every item and are not trained on");
   training.signals.catch_them();
   folder.begin(to_json(settings), trainer.state().epoch);
   if (!training.resume) folder.save(trainer, origin, data);
@@ -128,17 +128,14 @@ int run(dream::Context<B>& context, Model& model, const dream::ModelData<float, 
   }
   if (training.signals.stop_asked()) {
     if (training.says_outcome)
-      std::fprintf(stderr, "dream: interrupted; go on with: dream train --data ... --out %s --resume\n",
-                   folder.path().c_str());
+      print_message("dream: interrupted; go on with: dream train --data ... --out ", folder.path(), " --resume");
     return Exit::interrupted;
   }
 
   if (ranking_loss > 0.99 * std::log(2.0))
-    std::fprintf(
-        stderr,
-        "note: the ranking loss ended at %.4f, where guessing has ln 2 = 0.6931. If more epochs do not lower it, "
-        "reg_weight is too large for these data\n",
-        ranking_loss);
+    print_note("the ranking loss ended at ", metric_text(ranking_loss),
+               ", where guessing has ln 2 = 0.6931. If more epochs do not lower it, reg_weight is too large for these "
+               "data");
 
   const dream::FitState& state = trainer.state();
   const bool has_best = state.best_epoch > 0;

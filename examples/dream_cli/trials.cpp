@@ -116,7 +116,7 @@ double trained_seconds(const std::string& folder) {
   const std::string text = dream::read_file(path);
   double seconds = 0;
   for (std::size_t at = 0, end = 0; (end = text.find('\n', at)) != std::string::npos; at = end + 1) {
-    const nlohmann::json line = nlohmann::json::parse(text.substr(at, end - at), nullptr, false);
+    const nlohmann::json line = dream::parse_json(std::string_view(text).substr(at, end - at), path);
     if (line.is_object() && line.contains("seconds") && line["seconds"].is_number())
       seconds += line["seconds"].get<double>();
   }

@@ -9,6 +9,7 @@
 #include "commands.hpp"
 #include "folder_lock.hpp"
 #include "json_node.hpp"
+#include "messages.hpp"
 #include "models.hpp"
 #include "outputs.hpp"
 #include "search_space.hpp"
@@ -129,7 +130,7 @@ std::string outcomes_text(std::vector<TrialOutcome> outcomes, const std::string&
 /// The search's result.json, where it is that of this winner among so many trials; null where it has to be written.
 nlohmann::ordered_json result_before(const std::string& path, const TrialOutcome& winner, std::size_t trials) {
   if (!dream::file_exists(path)) return nullptr;
-  nlohmann::ordered_json before = nlohmann::ordered_json::parse(dream::read_file(path), nullptr, false);
+  nlohmann::ordered_json before = dream::parse_json<nlohmann::ordered_json>(dream::read_file(path), path);
   if (!before.is_object() || before["trials"] != trials || before["winner"] != winner.name) return nullptr;
   const nlohmann::ordered_json& test = before["test"];
   const bool whole =
@@ -177,7 +178,7 @@ int tune(const TuneArguments& arguments) {
     for (const std::int64_t n : trials.numbers)
       expect_trainable(with(space.settings, space.at(n)), data, arguments.data);
     write_json(plan, plan_of(space, arguments, trials, fingerprint));
-    for (const std::string& note : data.notes) std::fprintf(stderr, "note: %s\n", note.c_str());
+    for (const std::string& note : data.notes) print_note(note);
   }
 
   Signals signals;
@@ -187,22 +188,21 @@ int tune(const TuneArguments& arguments) {
   for (const std::int64_t number : trials.numbers) {
     const Assignment values = space.at(number);
     const std::string name = dream::concat("trial-", outcomes.size() + 1), folder = arguments.out + "/" + name;
-    if (!is_over(folder))
-      std::fprintf(stderr, "%s of %zu: %s\n", name.c_str(), trials.numbers.size(), assignment_text(values).c_str());
+    if (!is_over(folder)) print_message(name, " of ", trials.numbers.size(), ": ", assignment_text(values));
     const TrainingChoice choice{.score_test = false,
                                 .says_notes = false,
                                 .says_outcome = false,
                                 .threads = arguments.threads,
                                 .fingerprint = fingerprint};
     if (run_trial(with(space.settings, values), arguments.data, folder, choice, signals) == Exit::interrupted) {
-      std::fprintf(stderr, "dream: %zu of %zu trials are done; the same command goes on\n", outcomes.size(),
-                   trials.numbers.size());
+      print_message("dream: ", outcomes.size(), " of ", trials.numbers.size(),
+                    " trials are done; the same command goes on");
       return Exit::interrupted;
     }
     outcomes.push_back(outcome_of(folder, name, values, metric));
     const TrialOutcome& outcome = outcomes.back();
     if (!outcome.failure.empty())
-      std::fprintf(stderr, "note: %s failed: %s\n", name.c_str(), outcome.failure.c_str());
+      print_note(name, " failed: ", outcome.failure);
     else if (winner == nullptr || outcome.value > winner->value)
       winner = &outcome;
   }

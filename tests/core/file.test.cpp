@@ -1,9 +1,30 @@
 #include <dream/core/file.hpp>
 
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include <atomic>
 #include <csignal>
 
 #include "support/catch.hpp"
+
+namespace dream_tests::core_file {
+
+/// Calls of fsync; while it is not negative, every other one ends by a signal.
+inline std::atomic<int> fsync_calls = -1;
+
+}  // namespace dream_tests::core_file
+
+/// Stands before that of the C library.
+extern "C" int fsync(int file) {
+  std::atomic<int>& calls = dream_tests::core_file::fsync_calls;
+  if (calls >= 0 && calls++ % 2 == 0) {
+    errno = EINTR;
+    return -1;
+  }
+  return static_cast<int>(::syscall(SYS_fsync, file));
+}
 
 namespace dream_tests::core_file {
 
@@ -114,6 +135,53 @@ TEST_CASE("a full disk, an oversized file and a missing folder are errors that n
   std::signal(SIGXFSZ, handler);
   REQUIRE(message.find("big: failed while writing: File too large") != std::string::npos);
   REQUIRE(folder.entries() == 0);
+}
+
+TEST_CASE("a signal during fsync does not end a file") {
+  Folder folder;
+  dream::AtomicFile file(folder / "a");
+  file.write("x");
+  fsync_calls = 0;
+  file.commit();
+  CHECK(fsync_calls.exchange(-1) == 4);  // of the file and of its folder, twice each
+  CHECK(dream::read_file(folder / "a") == "x");
+}
+
+TEST_CASE("a pipe that nobody reads is an error of its own") {
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  const auto handler = std::signal(SIGPIPE, SIG_IGN);
+  dream::AtomicFile file(dream::concat("/dev/fd/", ends[1]));
+  file.write("x");
+  ::close(ends[0]);
+  CHECK_THROWS_AS(file.commit(), dream::broken_pipe);
+  std::signal(SIGPIPE, handler);
+  ::close(ends[1]);
+}
+
+TEST_CASE("a named pipe is refused as an input at once, and a pipe of the process is read") {
+  Folder folder;
+  REQUIRE(::mkfifo((folder / "pipe").c_str(), 0600) == 0);
+  fs::create_symlink("pipe", folder / "link");
+  for (const char* name : {"pipe", "link"}) {
+    REQUIRE_ERROR(dream::read_file(folder / name), dream::concat(name, ": is a named pipe, expected a file"));
+    REQUIRE_ERROR(dream::MappedFile(folder / name), dream::concat(name, ": is a named pipe, expected a file"));
+  }
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  const pid_t writer = ::fork();
+  if (writer == 0) {
+    ::usleep(20000);  // read_file waits for it
+    ::_exit(::write(ends[1], "seen", 4) == 4 ? 0 : 1);
+  }
+  ::close(ends[1]);
+  const std::string path = dream::concat("/dev/fd/", ends[0]);
+  CHECK(dream::read_file(path) == "seen");
+  REQUIRE_ERROR(dream::MappedFile(path), "cannot be mapped");
+  ::close(ends[0]);
+  int status = 0;
+  REQUIRE(::waitpid(writer, &status, 0) == writer);
+  CHECK(status == 0);
 }
 
 TEST_CASE("an unwritable folder is an error") {

@@ -83,7 +83,7 @@ TEST_CASE("After an exception no piece is begun") {
   CHECK(begun <= 2);
 }
 
-TEST_CASE("Where the system gives no more threads, loops run on those there are") {
+TEST_CASE("Where the system gives no more threads, loops run on those there are, and whoever asked is told once") {
   const pid_t child = ::fork();
   REQUIRE(child >= 0);
   if (child == 0) {
@@ -97,9 +97,15 @@ TEST_CASE("Where the system gives no more threads, loops run on those there are"
       refused = true;
     }
     if (!refused) ::_exit(2);
+    static int told = 0, missing = 0;
+    on_missing_threads = [](int threads, int wanted) {
+      ++told;
+      missing = wanted - threads;
+    };
     ThreadPool pool(3);
     std::int64_t sum = 0;
     for (int run = 0; run < 2; ++run) pool.parallel_for(100, [&](std::int64_t i) { sum += i; });
+    if (told != 1 || missing != 2) ::_exit(4);
     ::_exit(sum == 2 * 4950 ? 0 : 3);
   }
   int status = 0;

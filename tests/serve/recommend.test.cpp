@@ -99,4 +99,29 @@ TEST_CASE("many users are served in order, each with the best of all items") {
   CHECK(wrong == 0);
 }
 
+TEST_CASE("long lists are made for fewer users at a time, in order") {
+  const index_t count = 3000;
+  std::vector<index_t> who(static_cast<std::size_t>(count));
+  std::iota(who.begin(), who.end(), 0);
+  for (const auto& [k, most] : {std::pair{1, 3000}, {512, 3000}, {8000, 1048}, {20000000, 1}}) {
+    const std::span<const index_t> users(who.data(), k > 8000 ? 2 : who.size());
+    index_t largest = 0, next = 0, wrong = 0;
+    detail::recommend_in_pieces<float>(
+        k, users, k,
+        [&](std::span<const index_t> piece, MatrixView<index_t> items, MatrixView<float>) {
+          largest = std::max(largest, items.rows);
+          for (index_t r = 0; r < items.rows; ++r) {
+            items.row(r)[0] = piece[static_cast<std::size_t>(r)];
+            if (k > 1) items.row(r)[1] = -1;
+          }
+        },
+        [&](index_t user, std::span<const Scored<float>> ranked) {
+          wrong += user != next++ || ranked.size() != 1 || ranked[0].index != user;
+        });
+    CHECK(largest == most);
+    CHECK(next == static_cast<index_t>(users.size()));
+    CHECK(wrong == 0);
+  }
+}
+
 }  // namespace dream_tests::serve_recommend

@@ -1,11 +1,11 @@
 #include "study_files.hpp"
 
 #include <algorithm>
-#include <cstdio>
 #include <filesystem>
 #include <utility>
 
 #include "../json_node.hpp"
+#include "../messages.hpp"
 #include "../shell_text.hpp"
 
 namespace dream_cli::study_report {
@@ -140,7 +140,7 @@ class FileReader {
     if (!dream::file_exists(path)) return found;
     attempt({}, "comparison", [&] {
       const std::string anew = "remove it and compute it again: " + again_;
-      const JsonSource source{Json::parse(dream::read_file(path), nullptr, false), path, anew};
+      const JsonSource source{dream::parse_json<Json>(dream::read_file(path), path), path, anew};
       DREAM_EXPECT(source.json.is_array(), path, ": not a JSON list; ", anew);
       std::vector<Significance> read;
       for (const JsonNode& pair : JsonNode(source).list()) {
@@ -383,7 +383,7 @@ Study read_study(const std::string& folder) {
 
 bool say_damages(const std::string& folder) {
   const Study study = read_study(folder);
-  for (const Damage& damage : study.damages) std::fprintf(stderr, "dream: error: %s\n", damage.text.c_str());
+  for (const Damage& damage : study.damages) print_error(damage.text);
   return !study.damages.empty();
 }
 

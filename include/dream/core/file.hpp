@@ -28,17 +28,40 @@ namespace detail {
 
 inline std::string reason(int code) { return std::generic_category().message(code); }
 
-/// Opens a file for reading and says what it is; a folder is an error.
+/// Opens a file for reading and says what it is; a folder is an error, and so is a pipe with a name, for which nobody
+/// may ever write. A pipe that the process was started with has a writer, or ends: /dev/stdin, and /dev/fd/N as shells
+/// name it for <(...).
 inline std::pair<Descriptor, struct stat> open_for_reading(const std::string& path) {
-  Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));  // a pipe is not waited for
   if (file.get() < 0) fail(path, ": cannot open for reading: ", reason(errno));
   struct stat about;
   if (::fstat(file.get(), &about) != 0) fail(path, ": cannot read its size: ", reason(errno));
   if (S_ISDIR(about.st_mode)) fail(path, ": is a folder, expected a file");
+  const auto is_below = [&](const char* folder) { return path.starts_with(folder); };
+  if (S_ISFIFO(about.st_mode) && path != "/dev/stdin" && !is_below("/dev/fd/") && !is_below("/proc/self/fd/"))
+    fail(path, ": is a named pipe, expected a file");
+  const int flags = ::fcntl(file.get(), F_GETFL);
+  if (flags < 0 || ::fcntl(file.get(), F_SETFL, flags & ~O_NONBLOCK) != 0)
+    fail(path, ": cannot open for reading: ", reason(errno));
   return {std::move(file), about};
 }
 
+/// fsync that no signal ends early; returns the errno, or 0.
+inline int sync_file(const Descriptor& file) {
+  int result;
+  do {
+    result = ::fsync(file.get());
+  } while (result != 0 && errno == EINTR);
+  return result == 0 ? 0 : errno;
+}
+
 }  // namespace detail
+
+/// Thrown where a pipe that is written to has no reader any more.
+class broken_pipe : public error {
+ public:
+  using error::error;
+};
 
 /// Writes a file whole or not at all: into a temporary beside the target, which commit() puts in the target's place.
 /// Not committed, it leaves the target as it was; remove_temporaries() removes the temporary, for a signal handler.
@@ -100,7 +123,7 @@ class AtomicFile {
       check(file_.close(), "closing");
       return;
     }
-    if (::fsync(file_.get()) != 0) check(errno, "flushing to the disk");
+    check(detail::sync_file(file_), "flushing to the disk");
     check(file_.close(), "closing");
     if (::rename(temporary_.c_str(), target_.c_str()) != 0) check(errno, "renaming the finished file");
     forget();
@@ -108,7 +131,8 @@ class AtomicFile {
     if (folder.empty()) folder = ".";
     const detail::Descriptor opened(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     // A folder that may be written but not read cannot be flushed, and some file systems cannot flush folders at all.
-    if (opened.get() >= 0 && ::fsync(opened.get()) != 0 && errno != EINVAL) check(errno, "flushing its folder");
+    const int code = opened.get() >= 0 ? detail::sync_file(opened) : 0;
+    if (code != EINVAL) check(code, "flushing its folder");
   }
 
  private:
@@ -130,6 +154,7 @@ class AtomicFile {
   void check(int code, const char* doing) {
     if (code == 0) return;
     discard();
+    if (code == EPIPE) throw broken_pipe(concat(shown(path_), ": nobody reads this pipe any more"));
     fail(path_, ": failed while ", doing, ": ", detail::reason(code));
   }
   void discard() noexcept {

@@ -42,8 +42,13 @@ inline void pause_thread() {
 
 }  // namespace detail
 
+/// Called once a pool, with the threads that it has and those it wanted, where the system gives no more. Whoever tells
+/// a user sets it.
+inline std::atomic<void (*)(int threads, int wanted)> on_missing_threads = nullptr;
+
 /// A pool serves one calling thread at a time; several threads take a pool each. Its threads start with the first loop
-/// that needs them. Where the system gives no more threads, loops run on those there are.
+/// that needs them. Where the system gives no more threads, loops run on those there are, and on_missing_threads is
+/// told.
 class ThreadPool {
  public:
   /// threads <= 0: available_processors().
@@ -110,6 +115,7 @@ class ThreadPool {
         workers_.emplace_back([this, number] { work(number); });
       } catch (const std::system_error&) {
         may_start_ = false;
+        if (const auto tell = on_missing_threads.load()) tell(number, threads_);
       }
     }
   }

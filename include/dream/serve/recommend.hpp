@@ -21,7 +21,9 @@ namespace detail {
 template <class T, class Rank, class Each>
 void recommend_in_pieces(index_t item_count, std::span<const index_t> users, index_t k, Rank&& rank, Each&& each) {
   DREAM_EXPECT(k >= 1 && k <= item_count, "recommend: k is ", k, ", but there are ", item_count, " items");
-  constexpr std::size_t block = 16384;
+  // Long lists are made for fewer users at a time: those of a piece fill 64 MiB at most.
+  const std::size_t list = static_cast<std::size_t>(k) * (sizeof(index_t) + sizeof(T));
+  const std::size_t block = std::clamp<std::size_t>((std::size_t{64} << 20) / list, 1, 16384);
   Matrix<index_t, Cpu> items;
   Matrix<T, Cpu> scores;
   std::vector<Scored<T>> ranked;

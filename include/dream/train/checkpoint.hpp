@@ -52,7 +52,7 @@ inline std::uint64_t from_hex(const SafetensorsFile& file, const std::string& ke
 }
 
 inline nlohmann::json meta_json(const SafetensorsFile& file, const std::string& key) {
-  nlohmann::json json = nlohmann::json::parse(file.meta(key), nullptr, false);
+  nlohmann::json json = parse_json(file.meta(key), concat(file.path(), ": metadata '", key, "'"));
   DREAM_EXPECT(json.is_object(), file.path(), ": metadata '", key, "' is not a JSON object");
   return json;
 }

@@ -15,10 +15,12 @@
 #include <string>
 #include <tuple>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <dream/core/error.hpp>
 #include <dream/core/file.hpp>
+#include <dream/train/json_text.hpp>
 #include <nlohmann/json.hpp>
 
 namespace dream {
@@ -277,24 +279,16 @@ class SafetensorsFile {
   }
 
   nlohmann::json parse_json(const std::string& text) const {
-    std::vector<std::set<std::string>> names;
-    std::string twice;
-    const auto watch = [&](int, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
-      using event_t = nlohmann::json::parse_event_t;
-      if (event == event_t::object_start) names.emplace_back();
-      if (event == event_t::object_end) names.pop_back();
-      if (event == event_t::key && !names.back().insert(parsed.get<std::string>()).second)
-        twice = parsed.get<std::string>();
-      return true;
-    };
-    nlohmann::json header;
-    try {
-      header = nlohmann::json::parse(text, watch);
-    } catch (const nlohmann::json::parse_error& e) {
-      fail(path_, ": byte ", 8 + (e.byte > 0 ? e.byte - 1 : 0), ": the header is not JSON");
-    }
+    JsonFault fault;
+    nlohmann::json header = dream::parse_json(text, path_, &fault);
+    DREAM_EXPECT(!header.is_discarded(), path_, ": byte ", 8 + fault.byte, ": the header is not JSON");
     DREAM_EXPECT(header.is_object(), path_, ": byte 8: the header is not a JSON object");
-    DREAM_EXPECT(twice.empty(), path_, ": the header has '", twice, "' twice");
+    std::map<std::size_t, std::pair<std::size_t, std::set<std::string>>> names;  // by level, of the object there
+    for_json_keys(text, path_, [&](const JsonKey& key) {
+      auto& [object, found] = names[key.level];
+      if (std::exchange(object, key.object) != key.object) found.clear();
+      DREAM_EXPECT(found.insert(key.name()).second, path_, ": the header has '", key.name(), "' twice");
+    });
     return header;
   }
 

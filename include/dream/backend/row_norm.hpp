@@ -7,7 +7,9 @@
 #include <dream/core/instruction_set.hpp>
 #include <dream/core/view.hpp>
 
-namespace dream::inline DREAM_INSTRUCTION_SET::cpu {
+namespace dream {
+inline namespace DREAM_INSTRUCTION_SET {
+namespace cpu {
 
 /// a . b in double: eight sums side by side, which a compiler can keep in vectors, added by halves.
 template <class T>
@@ -43,4 +45,6 @@ RowNorm<T> row_norm(const T* x, index_t cols) {
   return norm;
 }
 
-}  // namespace dream::inline DREAM_INSTRUCTION_SET::cpu
+}  // namespace cpu
+}  // namespace DREAM_INSTRUCTION_SET
+}  // namespace dream

@@ -194,8 +194,8 @@ class BatchSource<B> {
         candidates_(upload<index_t>(context, sampler.candidates())),
         offsets_(upload<std::int64_t>(context, sampler.offsets())),
         indices_(upload<index_t>(context, sampler.indices())),
-        weights_(upload<float>(context, sampler.weights())),
         place_(context, 1),
+        weights_(upload<float>(context, sampler.weights())),
         seed_(sampler.seed()) {}
 
   /// Makes this batch the one that next() draws.

@@ -40,11 +40,11 @@ TEST_CASE("a malformed list of ids is an error that names file and line") {
   rejects("row\tid\n", "a.tsv: is empty");
   rejects("row\tid\nrow\tid\n", "a.tsv:2: found row 'row', expected 0");
   rejects("row\tid\r0\ta\n1\tb\n", "a.tsv:1: found row 'row', expected 0");
-  rejects("0\ta\r1\n", "a.tsv:1: found '0\ta\r1', expected");
+  rejects("0\ta\r1\n", "a.tsv:1: found '0\\x09a\\x0d1', expected");
   rejects("0\ta\n2\tb\n", "a.tsv:2: found row '2', expected 1");
   rejects("row\tid\n0\ta\n1\ta\n", "a.tsv:3: the id 'a' is already on line 2");
   rejects("0\ta\n1\n", "a.tsv:2: found '1', expected a row, a TAB and an id");
-  rejects("0\ta\tb\n", "a.tsv:1: found '0\ta\tb', expected");
+  rejects("0\ta\tb\n", "a.tsv:1: found '0\\x09a\\x09b', expected");
   REQUIRE_ERROR(dream::write_ids(folder / "b.tsv", dream::IdMap{1, {"a\tb"}}), "the id of row 0");
   REQUIRE_FALSE(std::filesystem::exists(folder / "b.tsv"));
 }

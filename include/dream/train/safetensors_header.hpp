@@ -47,6 +47,8 @@ inline nlohmann::json parse_header_json(const std::string& path, const std::stri
       twice = parsed.get<std::string>();
     return true;
   };
+  // The parser would take a zero byte for the end.
+  DREAM_EXPECT(text.find('\0') == std::string::npos, path, ": byte ", 8 + text.find('\0'), ": the header is not JSON");
   nlohmann::json header;
   try {
     header = nlohmann::json::parse(text, watch);

@@ -31,6 +31,7 @@ int run(int argc, char** argv) {
   add_recommend(app, chosen);
   add_similar(app, chosen);
   add_export(app, chosen);
+  add_verify(app, chosen);
   add_inspect(app, chosen);
   add_synth(app, chosen);
   add_compare(app, chosen);

@@ -207,7 +207,8 @@ int export_vectors(const ExportArguments& arguments) {
   expect_out_folder(arguments.out, OutFolder::vectors, {"", {{"--checkpoint", arguments.checkpoint}}});
   const FolderLock lock(arguments.out);
   const StoredRun run = read_stored_run(arguments.checkpoint);
-  dream::export_embeddings(arguments.out, run.users.view(), run.items.view(), run.user_ids, run.item_ids);
+  dream::export_embeddings(arguments.out, run.users.view(), run.items.view(), run.user_ids, run.item_ids,
+                           {run.origin.model, run.epoch, run.origin.data});
   std::printf("%s: %d users and %d items x %d\n", arguments.out.c_str(), run.users.rows(), run.items.rows(),
               run.users.cols());
   return Exit::success;

@@ -1,5 +1,6 @@
 #include "stored_run.hpp"
 
+#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include <dream/data/fingerprint.hpp>
@@ -10,8 +11,14 @@
 
 namespace dream_cli {
 
+void note_checksums(const std::string& path, const dream::CheckpointOrigin& origin) {
+  if (!origin.has_checksums)
+    std::fprintf(stderr, "note: %s: has no checksums, so a change of its bytes would not be seen\n", path.c_str());
+}
+
 StoredRun read_stored_run(const std::string& path) {
   StoredRun run{dream::load_vectors(path), path, {}};
+  note_checksums(path, run.origin);
   run.settings = settings_from_json(nlohmann::json::parse(run.origin.config, nullptr, false), path + ": config");
   return run;
 }

@@ -1,6 +1,7 @@
 #include "backends.hpp"
 #include "folder_lock.hpp"
 #include "outputs.hpp"
+#include "stored_run.hpp"
 #include "training_run.hpp"
 
 #include <filesystem>
@@ -153,9 +154,10 @@ int train(const TrainArguments& arguments) {
                  "checkpoint.safetensors to go on from; choose another --out, or delete that folder");
   Settings settings;
   if (resume) {
-    const std::string stored = dream::checkpoint_origin(folder.checkpoint()).config;
+    const dream::CheckpointOrigin stored = dream::checkpoint_origin(folder.checkpoint());
+    note_checksums(folder.checkpoint(), stored);
     const Settings began =
-        settings_from_json(nlohmann::json::parse(stored, nullptr, false), folder.checkpoint() + ": config");
+        settings_from_json(nlohmann::json::parse(stored.config, nullptr, false), folder.checkpoint() + ": config");
     settings = merged(began, arguments);
     if (settings.backend == "auto") settings.backend = began.backend;
     expect_same(began, settings, folder.checkpoint());
@@ -163,6 +165,7 @@ int train(const TrainArguments& arguments) {
     Settings start;
     if (!arguments.from.empty()) {
       const dream::CheckpointOrigin origin = dream::checkpoint_origin(arguments.from);
+      note_checksums(arguments.from, origin);
       start = settings_from_json(nlohmann::json::parse(origin.config, nullptr, false), arguments.from + ": config");
       settings = merged(start, arguments);
       DREAM_EXPECT(settings.model_name == origin.model, arguments.from, ": holds a ", origin.model, " model, not ",
@@ -218,6 +221,7 @@ int train_settings(const Settings& settings, const std::string& data_folder, Run
 
 int diagnose(const DiagnoseArguments& arguments) {
   const dream::CheckpointOrigin origin = dream::checkpoint_origin(arguments.checkpoint);
+  note_checksums(arguments.checkpoint, origin);
   const Settings settings =
       settings_from_json(nlohmann::json::parse(origin.config, nullptr, false), arguments.checkpoint + ": config");
   dream::Context<Cpu> context(arguments.threads);

@@ -38,6 +38,15 @@ inline std::pair<Descriptor, struct stat> open_for_reading(const std::string& pa
   return {std::move(file), about};
 }
 
+/// Makes the names in the folder of a file durable; 0, or the errno of what failed. A folder that may be written but
+/// not read cannot be flushed, and some file systems cannot flush folders at all.
+inline int sync_folder_of(const std::string& path) {
+  std::string folder = std::filesystem::path(path).parent_path().string();
+  if (folder.empty()) folder = ".";
+  const Descriptor opened(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  return opened.get() >= 0 && ::fsync(opened.get()) != 0 && errno != EINVAL ? errno : 0;
+}
+
 }  // namespace detail
 
 /// Writes a file whole or not at all: into a temporary beside the target, which commit() puts in the target's place.
@@ -109,11 +118,7 @@ class AtomicFile {
     if (temporary_.empty()) return;
     if (::rename(temporary_.c_str(), target_.c_str()) != 0) check(errno, "renaming the finished file");
     forget();
-    std::string folder = std::filesystem::path(target_).parent_path().string();
-    if (folder.empty()) folder = ".";
-    const detail::Descriptor opened(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    // A folder that may be written but not read cannot be flushed, and some file systems cannot flush folders at all.
-    if (opened.get() >= 0 && ::fsync(opened.get()) != 0 && errno != EINVAL) check(errno, "flushing its folder");
+    check(detail::sync_folder_of(target_), "flushing its folder");
   }
 
  private:
@@ -235,6 +240,16 @@ class FileBytes {
   std::unique_ptr<char[]> data_;
   std::size_t size_ = 0;
 };
+
+/// Removes a file durably; one that is not there is removed already.
+inline void remove_file(const std::string& path) {
+  if (::unlink(path.c_str()) != 0) {
+    if (errno == ENOENT) return;
+    fail(path, ": cannot be removed: ", detail::reason(errno));
+  }
+  if (const int code = detail::sync_folder_of(path))
+    fail(path, ": failed while flushing its folder: ", detail::reason(code));
+}
 
 /// Whether there is a file or folder of this name.
 inline bool file_exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }

@@ -24,9 +24,10 @@ inline constexpr int checkpoint_version = 1;
 
 /// What a checkpoint comes from.
 struct CheckpointOrigin {
-  std::string model;       ///< name of the model
-  std::string config;      ///< the merged config, as JSON text
-  std::uint64_t data = 0;  ///< fingerprint of the data set
+  std::string model;          ///< name of the model
+  std::string config;         ///< the merged config, as JSON text
+  std::uint64_t data = 0;     ///< fingerprint of the data set
+  bool has_checksums = true;  ///< of a file: a change of its values would be found
 };
 
 /// The vectors of one epoch, with what is needed to serve them.
@@ -35,7 +36,6 @@ struct StoredVectors {
   int epoch = 0;
   Matrix<float, Cpu> users, items;
   IdMap user_ids, item_ids;
-  bool has_checksums = false;  ///< whether a change of the file would have been found
 };
 
 namespace detail {
@@ -64,7 +64,7 @@ inline SafetensorsFile open_checkpoint(const std::string& path) {
 }
 
 inline CheckpointOrigin read_origin(const SafetensorsFile& file) {
-  return {file.meta("model"), file.meta("config"), from_hex(file, "data_fingerprint")};
+  return {file.meta("model"), file.meta("config"), from_hex(file, "data_fingerprint"), file.has_checksums()};
 }
 
 inline std::map<std::string, std::string> metadata_of(const CheckpointOrigin& origin) {
@@ -166,7 +166,6 @@ inline StoredVectors load_vectors(const std::string& path) {
       ": holds no vectors, as training had not been evaluated on valid; a finished run has them in best.safetensors");
   StoredVectors stored;
   stored.origin = detail::read_origin(file);
-  stored.has_checksums = file.has_checksums();
   const std::string& epoch = file.meta("epoch");
   DREAM_EXPECT(!epoch.empty() && epoch.size() < 10 && epoch.find_first_not_of("0123456789") == std::string::npos, path,
                ": metadata 'epoch' is '", epoch, "', expected a number");

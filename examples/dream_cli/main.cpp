@@ -2,10 +2,12 @@
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <stdexcept>
 #include <string>
 
 #include <dream/core/error.hpp>
 
+#include "activity.hpp"
 #include "command_line.hpp"
 #include "settings.hpp"
 #include "signals.hpp"
@@ -13,6 +15,12 @@
 namespace {
 
 using namespace dream_cli;
+
+/// Before all other static initialisers, which may lack memory too.
+struct TerminateHandler {
+  TerminateHandler() { std::set_terminate(end_without_memory); }
+};
+[[gnu::init_priority(101)]] const TerminateHandler terminate_handler;
 
 /// Runs the chosen command; returns the exit code.
 int run(int argc, char** argv) {
@@ -77,7 +85,9 @@ int main(int argc, char** argv) {
     if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) dream::fail("standard output: cannot be written");
     return code;
   } catch (const std::bad_alloc&) {
-    std::fprintf(stderr, "dream: error: out of memory\n");
+    print_out_of_memory();
+  } catch (const std::length_error&) {  // of a container
+    print_out_of_memory();
   } catch (const std::exception& error) {
     std::fprintf(stderr, "dream: error: %s\n", error.what());
   }

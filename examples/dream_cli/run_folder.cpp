@@ -115,6 +115,7 @@ void RunFolder::add_epoch(const nlohmann::ordered_json& line) {
 void RunFolder::finish(const nlohmann::ordered_json& result, const dream::CheckpointOrigin& origin, int best_epoch,
                        dream::MatrixView<const float> users, dream::MatrixView<const float> items,
                        const dream::Dataset& data) {
+  doing("writing the results");
   dream::save_vectors(best(), origin, best_epoch, users, items, data.users, data.items);
   dream::export_embeddings(path_, users, items, data.users, data.items, {origin.model, best_epoch, origin.data});
   write_text(path_ + "/result.json", result.dump(2) + "\n");

@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "activity.hpp"
+
 namespace dream_cli {
 
 /// The lines of a metrics.jsonl.
@@ -47,6 +49,7 @@ class RunFolder {
   /// Saves both checkpoints: best.safetensors first, so that it never belongs to an earlier epoch than the other says.
   template <class Model>
   void save(dream::Trainer<Model>& trainer, const dream::CheckpointOrigin& origin, const dream::Dataset& data) {
+    const char* const before = doing("saving a checkpoint");
     const auto start = std::chrono::steady_clock::now();
     const dream::FitState& state = trainer.state();
     if (state.best_epoch > 0 && state.best_epoch != saved_best_) {
@@ -57,6 +60,7 @@ class RunFolder {
     dream::save_checkpoint(checkpoint(), trainer, origin, data.users, data.items);
     saved_at_ = std::chrono::steady_clock::now();
     save_took_ = saved_at_ - start;
+    doing(before);
   }
 
   /// Saves if that takes little time beside what training took since the last time; says whether it did.

@@ -7,6 +7,7 @@
 #include <dream/graph/bipartite.hpp>
 #include <dream/serve/recommend.hpp>
 
+#include "activity.hpp"
 #include "models.hpp"
 
 namespace dream_cli {
@@ -17,6 +18,7 @@ void note_checksums(const std::string& path, const dream::CheckpointOrigin& orig
 }
 
 StoredRun read_stored_run(const std::string& path) {
+  doing("reading a checkpoint");
   StoredRun run{dream::load_vectors(path), path, {}};
   note_checksums(path, run.origin);
   run.settings = settings_from_json(nlohmann::json::parse(run.origin.config, nullptr, false), path + ": config");
@@ -24,12 +26,14 @@ StoredRun read_stored_run(const std::string& path) {
 }
 
 dream::Dataset read_data_of(const StoredRun& run, const std::string& path) {
+  doing("reading the data");
   dream::Dataset data = dream::read_dataset(path, run.settings.read);
   DREAM_EXPECT(data.user_count() == run.users.rows() && data.item_count() == run.items.rows(), run.path,
                ": was trained on ", run.users.rows(), " users and ", run.items.rows(), " items, but ", path, " has ",
                data.user_count(), " and ", data.item_count());
   DREAM_EXPECT(dream::fingerprint(data) == run.origin.data, run.path, ": was trained on other data than ", path,
                " (their fingerprints differ)");
+  doing("computing with the vectors of a checkpoint");
   return data;
 }
 

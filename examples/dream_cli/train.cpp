@@ -1,3 +1,4 @@
+#include "activity.hpp"
 #include "backends.hpp"
 #include "folder_lock.hpp"
 #include "outputs.hpp"
@@ -187,6 +188,7 @@ int train_settings(const Settings& settings, const std::string& data_folder, Run
                    const TrainingChoice& choice, Signals& signals) {
   expect_alignment_works(settings);
   dream::Context<Cpu> context(choice.threads);
+  doing("reading the data");
   dream::Dataset data = dream::read_dataset(data_folder, settings.read);
   const std::uint64_t fingerprint = dream::fingerprint(data);
   DREAM_EXPECT(!choice.fingerprint || *choice.fingerprint == fingerprint, data_folder,
@@ -200,6 +202,7 @@ int train_settings(const Settings& settings, const std::string& data_folder, Run
   }
   folder.make();
 
+  doing("preparing graphs and features");
   const dream::ModelDataOptions prepared = data_options(settings, data, data_folder);
   if (!prepared.modal) data.modalities.clear();
   const Preparation preparation{context, data, prepared};

@@ -20,11 +20,16 @@ namespace dream {
 
 /// The name of a file of interactions that a folder holds, as data folders do; empty where it holds none.
 inline std::string interactions_in(const std::string& folder) {
-  std::error_code none;  // a folder that is not there holds nothing
-  for (const auto& entry : std::filesystem::directory_iterator(folder, none)) {
-    std::string name = entry.path().filename().string();
+  std::error_code code;
+  std::filesystem::directory_iterator entry(folder, code);
+  for (; !code && entry != std::filesystem::directory_iterator(); entry.increment(code)) {
+    std::string name = entry->path().filename().string();
     if (name == "train.txt" || name.ends_with(".inter")) return name;
   }
+  // One that is not there holds nothing, and one that may not be listed is not looked into.
+  const bool none = code == std::errc::no_such_file_or_directory || code == std::errc::not_a_directory ||
+                    code == std::errc::permission_denied;
+  DREAM_EXPECT(!code || none, folder, ": cannot list this folder: ", code.message());
   return "";
 }
 

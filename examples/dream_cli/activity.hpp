@@ -5,9 +5,7 @@
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
-#include <exception>
 #include <new>
-#include <stdexcept>
 
 #include <dream/core/temporaries.hpp>
 
@@ -15,6 +13,7 @@ namespace dream_cli {
 
 namespace detail {
 inline constinit std::atomic<const char*> activity{"starting"};
+inline constinit std::atomic<bool> lacks_memory{false};
 }  // namespace detail
 
 /// Says what is done from here on ("reading the data"); returns what was done before.
@@ -25,22 +24,19 @@ inline void print_out_of_memory() {
   std::fprintf(stderr, "dream: error: out of memory while %s\n", detail::activity.load());
 }
 
-/// Ends the program with exit code 1 where a failed allocation meets a function that may not throw (destructors of JSON
-/// values allocate, and so do static initialisers); temporaries are removed. Anything else aborts, as ever.
-inline void end_without_memory() noexcept {
-  try {
-    if (std::current_exception()) throw;
-  } catch (const std::bad_alloc&) {
-    dream::remove_temporaries();
-    print_out_of_memory();
-    std::_Exit(1);
-  } catch (const std::length_error&) {
-    dream::remove_temporaries();
-    print_out_of_memory();
-    std::_Exit(1);
-  } catch (...) {
-  }
-  std::abort();
+/// For std::set_new_handler: notes the failure and throws, as an allocation does without a handler.
+[[noreturn]] inline void fail_allocation() {
+  detail::lacks_memory = true;
+  throw std::bad_alloc();
+}
+
+/// For std::set_terminate: ends the program with exit code 1 where a failed allocation met a function that may not
+/// throw, as static initialisers, destructors of JSON values and steps through a folder are; temporaries are removed.
+inline void end_without_memory() {
+  if (!detail::lacks_memory) std::abort();
+  dream::remove_temporaries();
+  print_out_of_memory();
+  std::_Exit(1);
 }
 
 }  // namespace dream_cli

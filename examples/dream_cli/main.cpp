@@ -4,6 +4,7 @@
 #include <new>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 #include <dream/core/error.hpp>
 
@@ -17,10 +18,13 @@ namespace {
 using namespace dream_cli;
 
 /// Before all other static initialisers, which may lack memory too.
-struct TerminateHandler {
-  TerminateHandler() { std::set_terminate(end_without_memory); }
+struct MemoryHandlers {
+  MemoryHandlers() {
+    std::set_new_handler(fail_allocation);
+    std::set_terminate(end_without_memory);
+  }
 };
-[[gnu::init_priority(101)]] const TerminateHandler terminate_handler;
+[[gnu::init_priority(101)]] const MemoryHandlers memory_handlers;
 
 /// Runs the chosen command; returns the exit code.
 int run(int argc, char** argv) {
@@ -89,7 +93,9 @@ int main(int argc, char** argv) {
   } catch (const std::length_error&) {  // of a container
     print_out_of_memory();
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "dream: error: %s\n", error.what());
+    const bool lacks_memory = std::string_view(error.what()).starts_with("out of memory");
+    std::fprintf(stderr, "dream: error: %s%s%s\n", error.what(), lacks_memory ? " while " : "",
+                 lacks_memory ? detail::activity.load() : "");
   }
   return Exit::failure;
 }

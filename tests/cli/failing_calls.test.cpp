@@ -74,6 +74,13 @@ struct Place : Workplace {
   const std::string model = " --set embedding_size=4 --set train_batch_size=512 --set knn_k=4 --set user_knn_k=4 ";
 };
 
+void every_allocation(long quarter) {
+  NEEDS_FAILING_CALLS();
+  const Place place;
+  const long all = place.calls("memory");
+  for (long at = 1 + quarter * all / 4; at <= (quarter + 1) * all / 4; ++at) place.check("memory", at);
+}
+
 }  // namespace
 
 TEST_CASE("an allocation that fails ends training with an error, and the checkpoint before stays whole") {
@@ -91,11 +98,17 @@ TEST_CASE("a call of the file system that fails ends training with an error, and
   for (const char* kind : {"write", "fsync", "rename", "open", "close"}) place.sweep(kind, 5);
 }
 
-TEST_CASE("any allocation or call of the file system may fail", "[exhaustive]") {
+TEST_CASE("any call of the file system may fail, and all allocations from any on", "[exhaustive]") {
   NEEDS_FAILING_CALLS();
   const Place place;
-  for (const char* kind : {"memory", "write", "fsync", "rename", "open", "close"}) place.sweep(kind, 0);
+  for (const char* kind : {"write", "fsync", "rename", "open", "close"}) place.sweep(kind, 0);
   place.sweep("memory", 200, "DREAM_FAIL_REST=1");
 }
+
+// In four cases, which run beside each other.
+TEST_CASE("any allocation may fail, the first quarter of all", "[exhaustive]") { every_allocation(0); }
+TEST_CASE("any allocation may fail, the second quarter of all", "[exhaustive]") { every_allocation(1); }
+TEST_CASE("any allocation may fail, the third quarter of all", "[exhaustive]") { every_allocation(2); }
+TEST_CASE("any allocation may fail, the last quarter of all", "[exhaustive]") { every_allocation(3); }
 
 }  // namespace dream_tests::cli_failing_calls

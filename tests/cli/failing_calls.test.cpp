@@ -95,7 +95,7 @@ TEST_CASE("an allocation that fails ends training with an error, and the checkpo
 TEST_CASE("a call of the file system that fails ends training with an error, and the checkpoint before stays whole") {
   NEEDS_FAILING_CALLS();
   const Place place;
-  for (const char* kind : {"write", "fsync", "rename", "open", "close"}) place.sweep(kind, 5);
+  for (const char* kind : {"write", "fsync", "rename", "open", "close"}) place.sweep(kind, 3);
 }
 
 TEST_CASE("any call of the file system may fail, and all allocations from any on", "[exhaustive]") {

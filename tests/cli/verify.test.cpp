@@ -167,7 +167,6 @@ TEST_CASE("vectors and parameters that are not finite are refused with file, ten
       CHECK_FAILS(place.run(command + " --checkpoint r/best.safetensors"), 1,
                   "r/best.safetensors: tensor 'item_vectors': row 7 holds ");
     place.wrong("r/best.safetensors", "tensor 'item_vectors': row 7 holds ");
-    rewrite(place / "r/best.safetensors", true, [](dream::Tensor& t) { t.bytes.assign(t.bytes.size(), std::byte{0}); });
     fs::copy(place / "s/best.safetensors", place / "r/best.safetensors", fs::copy_options::overwrite_existing);
     fs::copy(place / "s/checkpoint.safetensors", place / "r/checkpoint.safetensors",
              fs::copy_options::overwrite_existing);
@@ -227,7 +226,7 @@ TEST_CASE("an export that is killed leaves the files of one model, or no export.
     const std::string of = place.read("v/user_embeddings.npy") == users["1"] ? "1" : "2";
     CHECK(place.read("v/user_embeddings.npy") == users[of]);
     CHECK(place.read("v/item_embeddings.npy") == items[of]);
-    place.whole("v");
+    CHECK(place.run("verify v").code == 0);
   }
   REQUIRE(place.run("export --checkpoint r1/best.safetensors --out v").code == 0);
   CHECK(place.listing("v") == "export.json item_embeddings.npy user_embeddings.npy ");

@@ -96,7 +96,7 @@ class Verifier {
     const auto has = [&](const char* name) { return std::binary_search(names.begin(), names.end(), name); };
     FolderFacts facts;
     for (const std::string& name : names) {
-      const std::string path = folder + "/" + name;
+      const std::string path = concat(folder, "/", name);
       if (name.ends_with(".safetensors")) line(path, [&] { return checkpoint(path, facts); });
       if (name == "user_ids.tsv") line(path, [&] { return ids(path, facts.users); });
       if (name == "item_ids.tsv") line(path, [&] { return ids(path, facts.items); });
@@ -111,11 +111,12 @@ class Verifier {
       line(folder + "/metrics.jsonl", [&] { return metrics(folder + "/metrics.jsonl", facts); });
     if (has("result.json"))
       for (const char* name : {"best.safetensors", "config.json", "user_embeddings.npy", "item_embeddings.npy"})
-        if (!has(name)) line(folder + "/" + name, [&]() -> std::string { missing(folder, name, "result.json"); });
+        if (!has(name)) line(concat(folder, "/", name), [&]() -> std::string { missing(folder, name, "result.json"); });
     if (has("user_embeddings.npy") && !has("export.json") && !has("config.json"))
       line(folder + "/export.json", [&]() -> std::string { missing(folder, "export.json", "user_embeddings.npy"); });
     for (const std::string& name : names)
-      if (fs::is_directory(fs::symlink_status(folder + "/" + name))) verify_folder(folder + "/" + name);
+      if (const std::string below = concat(folder, "/", name); fs::is_directory(fs::symlink_status(below)))
+        verify_folder(below);
   }
 
   [[noreturn]] static void missing(const std::string& folder, const char* name, const char* beside) {

@@ -68,7 +68,7 @@ inline std::string export_manifest(const std::string& folder, const std::vector<
                                    const ExportOrigin& origin) {
   std::string files;
   for (const std::string& name : names) {
-    const FileReader file(folder + "/" + name);
+    const FileReader file(concat(folder, "/", name));
     files += concat(files.empty() ? "" : ",", "\n    ", json_string(name), ": {\"bytes\": ", file.size(),
                     ", \"xxh64\": \"", hash_text(hash_file(file)), "\"}");
   }
@@ -94,11 +94,11 @@ inline void export_embeddings(const std::string& folder, MatrixView<const float>
   std::vector<std::string> names, outdated;
   const auto add = [&](const std::string& name) -> AtomicFile& {
     names.push_back(name);
-    return files.emplace_back(folder + "/" + name);
+    return files.emplace_back(concat(folder, "/", name));
   };
   const auto add_ids = [&](const std::string& name, const IdMap& ids) {
     if (ids.is_identity())
-      outdated.push_back(folder + "/" + name);
+      outdated.push_back(concat(folder, "/", name));
     else
       write_ids(add(name), ids);
   };

@@ -112,7 +112,7 @@ class Verifier {
     if (has("result.json"))
       for (const char* name : {"best.safetensors", "config.json", "user_embeddings.npy", "item_embeddings.npy"})
         if (!has(name)) line(concat(folder, "/", name), [&]() -> std::string { missing(folder, name, "result.json"); });
-    if (has("user_embeddings.npy") && !has("export.json") && !has("config.json"))
+    if (has("user_embeddings.npy") && !has("export.json") && !has("result.json"))
       line(folder + "/export.json", [&]() -> std::string { missing(folder, "export.json", "user_embeddings.npy"); });
     for (const std::string& name : names)
       if (const std::string below = concat(folder, "/", name); fs::is_directory(fs::symlink_status(below)))

@@ -42,12 +42,12 @@ TEST_CASE("the manifest of an export names its files with size and checksum, and
   const MatrixView<const float> m{rows.data(), 2, 2, 2};
   export_embeddings(out, m, m, {2, {}}, {2, {"a", "b"}}, {"a \"model\"\n\\", 7, 0x1f});
   const std::string manifest = read_file(out + "/export.json");
-  for (const std::string part : {std::string(R"("model": "a \"model\"\u000a\\")"), std::string(R"("epoch": 7)"),
-                                 std::string(R"("data_fingerprint": "000000000000001f")"),
-                                 concat(R"("user_embeddings.npy": {"bytes": 144, "xxh64": ")",
-                                        hash_text(hash_file(FileReader(out + "/user_embeddings.npy"))), "\"}"),
-                                 concat(R"("item_ids.tsv": {"bytes": 15, "xxh64": ")",
-                                        hash_text(hash_bytes("row\tid\n0\ta\n1\tb\n", 15)), "\"}")})
+  for (const std::string& part : {std::string(R"("model": "a \"model\"\u000a\\")"), std::string(R"("epoch": 7)"),
+                                  std::string(R"("data_fingerprint": "000000000000001f")"),
+                                  concat(R"("user_embeddings.npy": {"bytes": 144, "xxh64": ")",
+                                         hash_text(hash_file(FileReader(out + "/user_embeddings.npy"))), "\"}"),
+                                  concat(R"("item_ids.tsv": {"bytes": 15, "xxh64": ")",
+                                         hash_text(hash_bytes("row\tid\n0\ta\n1\tb\n", 15)), "\"}")})
     CHECK_THAT(manifest, DREAM_MATCHES_SUBSTRING(part));
   CHECK_FALSE(manifest.find("user_ids") != std::string::npos);
   // Ids that cannot be written: nothing is replaced.

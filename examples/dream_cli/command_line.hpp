@@ -27,6 +27,7 @@ void add_evaluate(CLI::App& app, Chosen& chosen);
 void add_recommend(CLI::App& app, Chosen& chosen);
 void add_similar(CLI::App& app, Chosen& chosen);
 void add_export(CLI::App& app, Chosen& chosen);
+void add_verify(CLI::App& app, Chosen& chosen);
 void add_inspect(CLI::App& app, Chosen& chosen);
 void add_synth(CLI::App& app, Chosen& chosen);
 

@@ -98,6 +98,10 @@ struct ExportArguments {
   std::string out;
 };
 
+struct VerifyArguments {
+  std::vector<std::string> paths;
+};
+
 struct InspectArguments {
   std::string data;
   std::vector<std::string> assignments;
@@ -141,6 +145,7 @@ int evaluate(const EvaluateArguments&);
 int recommend(const RecommendArguments&);
 int similar(const SimilarArguments&);
 int export_vectors(const ExportArguments&);
+int verify(const VerifyArguments&);
 int inspect(const InspectArguments&);
 int synth(const SynthArguments&);
 int compare(const CompareArguments&);

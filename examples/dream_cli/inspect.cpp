@@ -7,6 +7,7 @@
 
 #include <dream/core/error.hpp>
 
+#include "activity.hpp"
 #include "commands.hpp"
 #include "memory.hpp"
 #include "settings.hpp"
@@ -82,6 +83,7 @@ Row modality_row(const dream::Modality& m) {
 int inspect(const InspectArguments& arguments) {
   Settings settings;
   for (const std::string& text : arguments.assignments) apply(settings, parse_assignment(text));
+  doing("reading the data");
   const dream::Dataset data = dream::read_dataset(arguments.data, settings.read);
   const double cells = static_cast<double>(data.user_count()) * data.item_count();
   const std::int64_t all = data.train.size() + data.valid.size() + data.test.size();

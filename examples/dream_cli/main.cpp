@@ -3,11 +3,14 @@
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <stdexcept>
 #include <string>
+#include <string_view>
 
 #include <dream/core/file.hpp>
 #include <dream/core/thread_pool.hpp>
 
+#include "activity.hpp"
 #include "command_line.hpp"
 #include "messages.hpp"
 #include "settings.hpp"
@@ -17,6 +20,15 @@
 namespace {
 
 using namespace dream_cli;
+
+/// Before all other static initialisers, which may lack memory too.
+struct MemoryHandlers {
+  MemoryHandlers() {
+    std::set_new_handler(fail_allocation);
+    std::set_terminate(end_without_memory);
+  }
+};
+[[gnu::init_priority(101)]] const MemoryHandlers memory_handlers;
 
 /// Runs the chosen command; returns the exit code.
 int run(int argc, char** argv) {
@@ -35,6 +47,7 @@ int run(int argc, char** argv) {
   add_recommend(app, chosen);
   add_similar(app, chosen);
   add_export(app, chosen);
+  add_verify(app, chosen);
   add_inspect(app, chosen);
   add_synth(app, chosen);
   add_compare(app, chosen);
@@ -96,9 +109,12 @@ int main(int argc, char** argv) {
   } catch (const dream::broken_pipe&) {
     end_as_broken_pipe();
   } catch (const std::bad_alloc&) {
-    print_error("out of memory");
+    print_out_of_memory();
+  } catch (const std::length_error&) {  // of a container
+    print_out_of_memory();
   } catch (const dream::error& error) {
-    print_error(error.what());
+    const bool lacks_memory = std::string_view(error.what()).starts_with("out of memory");
+    print_error(lacks_memory ? dream::concat(error.what(), " while ", detail::activity.load()) : error.what());
   } catch (const std::exception& error) {
     print_error(dream::excerpt(error.what()));
   }

@@ -28,23 +28,15 @@ constexpr std::array marks{Mark{"study.json"sv, OutFolder::study},           Mar
                            Mark{"checkpoint.safetensors"sv, OutFolder::run}, Mark{"metrics.jsonl"sv, OutFolder::run}};
 
 /// What runs, searches and studies write.
-constexpr std::string_view written[] = {"best.safetensors",
-                                        "checkpoint.safetensors",
-                                        "config.json",
-                                        "failed.json",
-                                        "item_embeddings.npy",
-                                        "item_ids.tsv",
-                                        "lock",
-                                        "metrics.jsonl",
-                                        "plan.json",
-                                        "report.html",
-                                        "result.json",
-                                        "significance.json",
-                                        "study.json",
-                                        "test_users.json",
-                                        "trial.json",
-                                        "tune.json",
-                                        "user_embeddings.npy",
+constexpr std::string_view written[] = {"best.safetensors",  "checkpoint.safetensors",
+                                        "config.json",       "export.json",
+                                        "failed.json",       "item_embeddings.npy",
+                                        "item_ids.tsv",      "lock",
+                                        "metrics.jsonl",     "plan.json",
+                                        "report.html",       "result.json",
+                                        "significance.json", "study.json",
+                                        "test_users.json",   "trial.json",
+                                        "tune.json",         "user_embeddings.npy",
                                         "user_ids.tsv"};
 
 std::string choose_another(const char* option) { return dream::concat("; choose another ", option); }

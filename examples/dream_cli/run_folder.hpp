@@ -8,8 +8,24 @@
 #include <dream/train/checkpoint.hpp>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
+#include <vector>
+
+#include "activity.hpp"
 
 namespace dream_cli {
+
+/// The lines of a metrics.jsonl.
+struct MetricsFile {
+  std::vector<std::pair<int, std::string>> lines;  ///< epoch and text of those that are whole, in order
+  std::string fault;                               ///< the first line that is damaged or out of order; empty: none
+
+  /// The epochs of 1 .. epochs without a line, as "2, 4 to 6".
+  std::string missing(int epochs) const;
+};
+
+/// A file that is missing has no lines.
+MetricsFile read_metrics(const std::string& path);
 
 /// Every file but metrics.jsonl appears whole or not at all; result.json is written last.
 class RunFolder {
@@ -25,13 +41,15 @@ class RunFolder {
 
   /// Makes the folder; what cannot be written to is an error.
   void make();
-  /// Writes config.json, takes back an earlier result, and opens metrics.jsonl behind the first `epochs` epochs.
+  /// Writes config.json, takes back an earlier result, and opens metrics.jsonl behind the first `epochs` epochs; lines
+  /// of them that it lacks are told in a note.
   void begin(const nlohmann::ordered_json& config, int epochs);
   void add_epoch(const nlohmann::ordered_json& line);
 
   /// Saves both checkpoints: best.safetensors first, so that it never belongs to an earlier epoch than the other says.
   template <class Model>
   void save(dream::Trainer<Model>& trainer, const dream::CheckpointOrigin& origin, const dream::Dataset& data) {
+    const char* const before = doing("saving a checkpoint");
     const auto start = std::chrono::steady_clock::now();
     const dream::FitState& state = trainer.state();
     if (state.best_epoch > 0 && state.best_epoch != saved_best_) {
@@ -42,6 +60,7 @@ class RunFolder {
     dream::save_checkpoint(checkpoint(), trainer, origin, data.users, data.items);
     saved_at_ = std::chrono::steady_clock::now();
     save_took_ = saved_at_ - start;
+    doing(before);
   }
 
   /// Saves if that takes little time beside what training took since the last time; says whether it did.

@@ -9,6 +9,7 @@
 #include <dream/serve/recommend.hpp>
 #include <dream/serve/recommender.hpp>
 
+#include "activity.hpp"
 #include "backends.hpp"
 #include "commands.hpp"
 #include "folder_lock.hpp"
@@ -100,6 +101,7 @@ HostMatrix item_vectors(dream::Context<dream::Cpu>& context, const StoredRun& ru
 /// Lists for the users of a file, from their items in it alone.
 int recommend_from_histories(dream::Context<dream::Cpu>& context, const RecommendArguments& arguments,
                              const StoredRun& run) {
+  doing("reading the data");
   const dream::Dataset data = dream::read_dataset(arguments.data, run.settings.read);
   if (dream::fingerprint(data) != run.origin.data)
     print_note(arguments.data, " is not what ", run.path, " was trained on; items are matched by their ids");
@@ -202,7 +204,9 @@ int export_vectors(const ExportArguments& arguments) {
   expect_out_folder(arguments.out, OutFolder::vectors, {"", {{"--checkpoint", arguments.checkpoint}}});
   const FolderLock lock(arguments.out);
   const StoredRun run = read_stored_run(arguments.checkpoint);
-  dream::export_embeddings(arguments.out, run.users.view(), run.items.view(), run.user_ids, run.item_ids);
+  doing("writing the export");
+  dream::export_embeddings(arguments.out, run.users.view(), run.items.view(), run.user_ids, run.item_ids,
+                           {run.origin.model, run.epoch, run.origin.data});
   std::printf("%s: %d users and %d items x %d\n", arguments.out.c_str(), run.users.rows(), run.items.rows(),
               run.users.cols());
   return Exit::success;

@@ -102,6 +102,18 @@ void add_export(CLI::App& app, Chosen& chosen) {
   sub->callback([a, &chosen] { chosen = [a] { return export_vectors(*a); }; });
 }
 
+void add_verify(CLI::App& app, Chosen& chosen) {
+  const auto a = std::make_shared<VerifyArguments>();
+  CLI::App* sub = command(app, "verify",
+                          "Checks that checkpoints, runs and exports are whole; prints a line a file, and ends with 1 "
+                          "where one is wrong",
+                          "  dream verify runs/tiktok\n  dream verify vectors runs/mgcn/best.safetensors");
+  sub->add_option("paths", a->paths, "files and folders that dream wrote; folders with all below them")
+      ->required()
+      ->type_name("PATH");
+  sub->callback([a, &chosen] { chosen = [a] { return verify(*a); }; });
+}
+
 void add_inspect(CLI::App& app, Chosen& chosen) {
   const auto a = std::make_shared<InspectArguments>();
   CLI::App* sub =

@@ -1,28 +1,39 @@
 #include "stored_run.hpp"
 
+#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include <dream/data/fingerprint.hpp>
 #include <dream/graph/bipartite.hpp>
 #include <dream/serve/recommend.hpp>
 
+#include "activity.hpp"
+#include "messages.hpp"
 #include "models.hpp"
 
 namespace dream_cli {
 
+void note_checksums(const std::string& path, const dream::CheckpointOrigin& origin) {
+  if (!origin.has_checksums) print_note(path, ": has no checksums, so a change of its bytes would not be seen");
+}
+
 StoredRun read_stored_run(const std::string& path) {
+  doing("reading a checkpoint");
   StoredRun run{dream::load_vectors(path), path, {}};
+  note_checksums(path, run.origin);
   run.settings = settings_from_json(dream::parse_json(run.origin.config, path + ": config"), path + ": config");
   return run;
 }
 
 dream::Dataset read_data_of(const StoredRun& run, const std::string& path) {
+  doing("reading the data");
   dream::Dataset data = dream::read_dataset(path, run.settings.read);
   DREAM_EXPECT(data.user_count() == run.users.rows() && data.item_count() == run.items.rows(), run.path,
                ": was trained on ", run.users.rows(), " users and ", run.items.rows(), " items, but ", path, " has ",
                data.user_count(), " and ", data.item_count());
   DREAM_EXPECT(dream::fingerprint(data) == run.origin.data, run.path, ": was trained on other data than ", path,
                " (their fingerprints differ)");
+  doing("computing with the vectors of a checkpoint");
   return data;
 }
 

@@ -17,6 +17,9 @@ struct StoredRun : dream::StoredVectors {
   Settings settings;
 };
 
+/// Says on standard error where a checkpoint has no checksums, as those of earlier versions.
+void note_checksums(const std::string& path, const dream::CheckpointOrigin& origin);
+
 /// Reads and checks a checkpoint file.
 StoredRun read_stored_run(const std::string& path);
 

@@ -1,8 +1,10 @@
+#include "activity.hpp"
 #include "backends.hpp"
 #include "folder_lock.hpp"
 #include "memory.hpp"
 #include "messages.hpp"
 #include "outputs.hpp"
+#include "stored_run.hpp"
 #include "training_run.hpp"
 
 #include <filesystem>
@@ -154,8 +156,9 @@ int train(const TrainArguments& arguments) {
                  "checkpoint.safetensors to go on from; choose another --out, or delete that folder");
   Settings settings;
   if (resume) {
-    const std::string stored = dream::checkpoint_origin(folder.checkpoint()).config;
-    const Settings began = settings_from_json(dream::parse_json(stored, folder.checkpoint() + ": config"),
+    const dream::CheckpointOrigin stored = dream::checkpoint_origin(folder.checkpoint());
+    note_checksums(folder.checkpoint(), stored);
+    const Settings began = settings_from_json(dream::parse_json(stored.config, folder.checkpoint() + ": config"),
                                               folder.checkpoint() + ": config");
     settings = merged(began, arguments);
     if (settings.backend == "auto") settings.backend = began.backend;
@@ -164,6 +167,7 @@ int train(const TrainArguments& arguments) {
     Settings start;
     if (!arguments.from.empty()) {
       const dream::CheckpointOrigin origin = dream::checkpoint_origin(arguments.from);
+      note_checksums(arguments.from, origin);
       start = settings_from_json(dream::parse_json(origin.config, arguments.from + ": config"),
                                  arguments.from + ": config");
       settings = merged(start, arguments);
@@ -185,6 +189,7 @@ int train_settings(const Settings& settings, const std::string& data_folder, Run
                    const TrainingChoice& choice, Signals& signals) {
   expect_alignment_works(settings);
   dream::Context<Cpu> context(choice.threads);
+  doing("reading the data");
   dream::Dataset data = dream::read_dataset(data_folder, settings.read);
   const std::uint64_t fingerprint = dream::fingerprint(data);
   DREAM_EXPECT(!choice.fingerprint || *choice.fingerprint == fingerprint, data_folder,
@@ -199,6 +204,7 @@ int train_settings(const Settings& settings, const std::string& data_folder, Run
   if (kernel_commands(settings.backend) == nullptr) expect_memory(settings, data, data_folder);
   folder.make();
 
+  doing("preparing graphs and features");
   const dream::ModelDataOptions prepared = data_options(settings, data, data_folder);
   if (!prepared.modal) data.modalities.clear();
   const Preparation preparation{context, data, prepared};
@@ -220,6 +226,7 @@ int train_settings(const Settings& settings, const std::string& data_folder, Run
 
 int diagnose(const DiagnoseArguments& arguments) {
   const dream::CheckpointOrigin origin = dream::checkpoint_origin(arguments.checkpoint);
+  note_checksums(arguments.checkpoint, origin);
   const Settings settings = settings_from_json(dream::parse_json(origin.config, arguments.checkpoint + ": config"),
                                                arguments.checkpoint + ": config");
   dream::Context<Cpu> context(arguments.threads);

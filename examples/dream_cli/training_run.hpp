@@ -13,6 +13,7 @@
 #include <dream/train/fit.hpp>
 #include <dream/train/warm_start.hpp>
 
+#include "activity.hpp"
 #include "commands.hpp"
 #include "messages.hpp"
 #include "models.hpp"
@@ -86,6 +87,7 @@ int run(dream::Context<B>& context, Model& model, const dream::ModelData<float, 
   dream::FitOptions options = fit_options(settings);
   // Where training ends is decided here, so that a run in pieces evaluates at the same epochs as a run in one.
   options.epochs = std::numeric_limits<int>::max();
+  doing("training");
   dream::Trainer<Model> trainer(context, model, data, options);
   const dream::CheckpointOrigin origin{settings.model_name, to_json(settings).dump(), training.fingerprint};
   if (training.resume)

@@ -113,7 +113,7 @@ TEST_CASE("export writes neither into a run nor into data, nor over its checkpoi
   place.refuses(command + "v", "runs/x/best.safetensors: is read by --checkpoint, and writing to v would replace it");
   place.succeeds(command + "runs/x/vectors");
   place.succeeds(command + "runs/x/vectors");
-  CHECK(place.listing("runs/x/vectors") == "item_embeddings.npy user_embeddings.npy ");
+  CHECK(place.listing("runs/x/vectors") == "export.json item_embeddings.npy user_embeddings.npy ");
 }
 
 TEST_CASE("train, tune and study write neither into their data, nor around them, nor over their settings") {

@@ -130,7 +130,8 @@ TEST_CASE("exported vectors are those that training wrote, with ids where rows a
   const Outcome run = place.run("export --checkpoint o/best.safetensors --out deep/vectors");
   INFO(run.err);
   REQUIRE(run.code == 0);
-  CHECK(place.listing("deep/vectors") == "item_embeddings.npy item_ids.tsv user_embeddings.npy user_ids.tsv ");
+  CHECK(place.listing("deep/vectors") ==
+        "export.json item_embeddings.npy item_ids.tsv user_embeddings.npy user_ids.tsv ");
   for (const std::string file : {"item_embeddings.npy", "item_ids.tsv", "user_embeddings.npy", "user_ids.tsv"})
     CHECK(place.read("deep/vectors/" + file) == place.read("o/" + file));
   CHECK_THAT(place.read("o/item_ids.tsv"), DREAM_MATCHES_SUBSTRING("row\tid\n0\titem-"));

@@ -117,7 +117,7 @@ TEST_CASE("what a killed recommend left goes with the next one for the same file
   CHECK(place.has("top.tsv.partial-draft"));
   place.write("vectors/user_embeddings.npy.partial-" + dead + "-0", "");
   REQUIRE(place.run("export --checkpoint o/best.safetensors --out vectors").code == 0);
-  CHECK(place.listing("vectors") == "item_embeddings.npy user_embeddings.npy ");
+  CHECK(place.listing("vectors") == "export.json item_embeddings.npy user_embeddings.npy ");
 }
 
 TEST_CASE("asked to stop by a signal, training ends with code 130, says how to go on, and can") {
@@ -211,9 +211,10 @@ TEST_CASE("of commands that begin at once one trains, and its settings and resul
     }
     CHECK(successes == 1);
     CHECK(json::parse(place.read("r/config.json")).at("model") == json::parse(place.read("r/result.json")).at("model"));
-    CHECK(place.listing("r") ==
-          "best.safetensors checkpoint.safetensors config.json item_embeddings.npy metrics.jsonl result.json "
-          "user_embeddings.npy ");
+    CHECK(
+        place.listing("r") ==
+        "best.safetensors checkpoint.safetensors config.json export.json item_embeddings.npy metrics.jsonl result.json "
+        "user_embeddings.npy ");
   }
 }
 

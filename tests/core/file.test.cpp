@@ -71,7 +71,7 @@ TEST_CASE("a committed file holds what was written, in order, across buffer size
     REQUIRE_ERROR(file.commit(), "committed twice");
   }
   REQUIRE(dream::read_file(path) == expected);
-  REQUIRE(dream::MappedFile(path).text() == expected);
+  REQUIRE(dream::FileBytes(path).text() == expected);
   REQUIRE(folder.entries() == 1);
 }
 
@@ -195,21 +195,90 @@ TEST_CASE("an unwritable folder is an error") {
 TEST_CASE("reading a missing file or a folder is an error") {
   Folder folder;
   REQUIRE_ERROR(dream::read_file(folder / "none"), "none: cannot open for reading: No such file or directory");
-  REQUIRE_ERROR(dream::MappedFile(folder / "none"), "none: cannot open for reading");
+  REQUIRE_ERROR(dream::FileBytes(folder / "none"), "none: cannot open for reading");
   REQUIRE_ERROR(dream::read_file(folder.path.string()), "is a folder, expected a file");
-  REQUIRE_ERROR(dream::MappedFile(folder.path.string()), "is a folder, expected a file");
+  REQUIRE_ERROR(dream::FileBytes(folder.path.string()), "is a folder, expected a file");
 }
 
-TEST_CASE("an empty file reads and maps as nothing") {
+TEST_CASE("an empty file reads as nothing") {
   Folder folder;
   dream::AtomicFile(folder / "empty").commit();
   REQUIRE(dream::read_file(folder / "empty").empty());
-  REQUIRE(dream::MappedFile(folder / "empty").size() == 0);
+  REQUIRE(dream::FileBytes(folder / "empty").size() == 0);
 }
 
 TEST_CASE("a file whose size is not known beforehand is read whole") {
   if (!fs::exists("/proc/self/status")) return;
   REQUIRE(dream::read_file("/proc/self/status").find("Name:") != std::string::npos);
+}
+
+TEST_CASE("a file that shrinks or grows while it is read is an error, and no signal") {
+  Folder folder;
+  const std::string path = folder / "a.bin";
+  {
+    dream::AtomicFile file(path);
+    file.write(std::string(100000, 'x'));
+    file.commit();
+  }
+  const dream::FileReader reader(path);
+  char bytes[10];
+  reader.read(99990, bytes, 10);
+  CHECK(std::string(bytes, 10) == "xxxxxxxxxx");
+  reader.expect_same_size();
+  REQUIRE_ERROR(reader.read(99991, bytes, 10), "a.bin: 10 bytes asked for at byte 99991, but the file has 100000");
+  fs::resize_file(path, 99995);
+  REQUIRE_ERROR(reader.read(99990, bytes, 10), "a.bin: ends at byte 99995, but had 100000 bytes when it was opened");
+  fs::resize_file(path, 100001);
+  reader.read(99990, bytes, 10);
+  REQUIRE_ERROR(reader.expect_same_size(), "a.bin: has 100001 bytes, but had 100000 when it was opened");
+  if (fs::exists("/dev/null")) REQUIRE_ERROR(dream::FileBytes("/dev/null"), "/dev/null: is neither a regular file");
+}
+
+TEST_CASE("the bytes of a file stay where they are when they are moved") {
+  Folder folder;
+  {
+    dream::AtomicFile file(folder / "a");
+    file.write("short");
+    file.commit();
+  }
+  dream::FileBytes first(folder / "a");
+  const std::string_view text = first.text();
+  const dream::FileBytes second = std::move(first);
+  CHECK(second.data() == text.data());
+  CHECK(text == "short");
+}
+
+TEST_CASE("prepared files take their names together, and one that is given up leaves the old ones") {
+  Folder folder;
+  const auto write = [&](const char* name, const char* text) {
+    dream::AtomicFile file(folder / name);
+    file.write(text);
+    file.commit();
+  };
+  write("a", "old");
+  write("b", "old");
+  {
+    dream::AtomicFile a(folder / "a"), b(folder / "b");
+    a.write("new");
+    b.write("new");
+    a.prepare();
+    REQUIRE_ERROR(a.write("more"), "written to after it was committed");
+    REQUIRE_ERROR(a.prepare(), "committed twice");
+  }
+  CHECK(dream::read_file(folder / "a") == "old");
+  CHECK(folder.entries() == 2);
+  dream::AtomicFile a(folder / "a"), b(folder / "b");
+  a.write("new");
+  b.write("newer");
+  a.prepare();
+  b.prepare();
+  CHECK(dream::read_file(folder / "a") == "old");
+  a.commit();
+  b.commit();
+  REQUIRE_ERROR(a.commit(), "committed twice");
+  CHECK(dream::read_file(folder / "a") == "new");
+  CHECK(dream::read_file(folder / "b") == "newer");
+  CHECK(folder.entries() == 2);
 }
 
 TEST_CASE("a folder is made with those above it, and a file in the way is an error") {

@@ -7,14 +7,6 @@
 
 namespace dream_tests::data_fingerprint {
 
-TEST_CASE("hash_bytes gives the published XXH64 values") {
-  REQUIRE(dream::hash_bytes("", 0) == 0xef46db3751d8e999);
-  REQUIRE(dream::hash_bytes("a", 1) == 0xd24ec4f1a98c6e5b);
-  REQUIRE(dream::hash_bytes("abc", 3) == 0x44bc2cf5ad770999);
-  const std::string text = "Nobody inspects the spammish repetition";
-  REQUIRE(dream::hash_bytes(text.data(), text.size()) == 0xfbcea83c8a378bf1);
-}
-
 TEST_CASE("every part of a data set changes its fingerprint, its name and notes do not") {
   dream::Dataset base;
   base.users.count = 3;

@@ -1,7 +1,10 @@
 #include <dream/data/read_dataset.hpp>
 
+#include <sys/resource.h>
+
 #include <cmath>
 #include <cstdlib>
+#include <set>
 
 #include <dream/data/fingerprint.hpp>
 #include <dream/data/write_dataset.hpp>
@@ -252,6 +255,49 @@ TEST_CASE("integer ids with gaps are the users and items that lines name, in the
   folder.write("l/test.txt", "0 2\n");
   REQUIRE(read_dataset(folder / "l").users.names == Names{"0", "1999999999"});
   REQUIRE(read_dataset(folder / "l").items.names == Names{"1", "2"});
+}
+
+TEST_CASE("integer ids far above the number of lines take no memory by their size, and rows are in their order") {
+  TemporaryFolder folder;
+  rusage before, after;
+  REQUIRE(::getrusage(RUSAGE_SELF, &before) == 0);
+  const Dataset small = read_dataset(folder.write("p.txt", "2147483646 0\n0 2147483646\n2147483645 2147483645\n0 0\n"));
+  REQUIRE(::getrusage(RUSAGE_SELF, &after) == 0);
+  CHECK(after.ru_maxrss - before.ru_maxrss < 100'000);  // KiB; a bit for every integer up to the largest is 256 MiB
+  CHECK(small.users.names == Names{"0", "2147483645", "2147483646"});
+  CHECK(small.items.names == Names{"0", "2147483645", "2147483646"});
+
+  // Ids of all sizes, each several times, so that some stand in the list before the bits reach them.
+  std::string text;
+  std::vector<std::pair<index_t, index_t>> pairs;
+  std::uint32_t state = 1;
+  const auto draw = [&state](std::uint32_t below) {
+    state = state * 1664525u + 1013904223u;
+    return (state >> 4) % below;
+  };
+  std::set<std::pair<index_t, index_t>> seen;
+  std::set<index_t> users, items;
+  for (int line = 0; line < 20000; ++line) {
+    const std::uint32_t reach = line % 3 == 0 ? 50u : line % 3 == 1 ? 1500000u : 200000000u;
+    const auto user = static_cast<index_t>(draw(reach) / 40 * 40), item = static_cast<index_t>(draw(reach) / 7 * 7);
+    if (!seen.emplace(user, item).second) continue;
+    users.insert(user);
+    items.insert(item);
+    pairs.emplace_back(user, item);
+    text += std::to_string(user) + "\t" + std::to_string(item) + "\t0\n";
+  }
+  const Dataset data = read_dataset(folder.write("q/q.inter", header + text));
+  REQUIRE(data.users.count == static_cast<index_t>(users.size()));
+  REQUIRE(data.items.count == static_cast<index_t>(items.size()));
+  REQUIRE(data.train.size() == static_cast<std::int64_t>(pairs.size()));
+  const std::vector<index_t> user_of(users.begin(), users.end()), item_of(items.begin(), items.end());
+  bool right = true;
+  for (std::size_t i = 0; i < pairs.size(); ++i) {
+    const auto user = static_cast<std::size_t>(data.train.user[i]), item = static_cast<std::size_t>(data.train.item[i]);
+    right = right && user_of[user] == pairs[i].first && data.users.names[user] == std::to_string(pairs[i].first);
+    right = right && item_of[item] == pairs[i].second && data.items.names[item] == std::to_string(pairs[i].second);
+  }
+  CHECK(right);
 }
 
 TEST_CASE("with integer ids, rows of features that no line names are items where they hold features") {

@@ -182,8 +182,65 @@ TEST_CASE("a forged header length is refused before memory is asked for") {
 
 TEST_CASE("a missing file and a folder are named") {
   const Folder folder;
-  REQUIRE_ERROR(SafetensorsFile(folder / "absent"), "absent: no such file");
-  REQUIRE_ERROR(SafetensorsFile(folder.path), "not a regular file");
+  REQUIRE_ERROR(SafetensorsFile(folder / "absent"), "absent: cannot open for reading: No such file");
+  REQUIRE_ERROR(SafetensorsFile(folder.path), "is a folder, expected a file");
+}
+
+TEST_CASE("with checksums, every bit that flips anywhere in a file is found") {
+  const Folder folder;
+  const std::string path = folder / "whole";
+  const std::vector<float> a{1, 2, 3, 4.5f};
+  const std::vector<std::uint8_t> ids{'x', '\n', 'y', '\n'};
+  const std::vector<TensorView> tensors{tensor_view("a", a.data(), 2, 2), tensor_view("ids", ids.data(), 4),
+                                        tensor_view<float>("none", nullptr, 0, 3)};
+  std::map<std::string, std::string> metadata{{"state", R"({"epoch":12})"}};
+  add_checksums(tensors, metadata);
+  write_safetensors(path, tensors, metadata);
+  const std::string whole = read_file(path);
+  {
+    const SafetensorsFile file(path);
+    CHECK(file.has_checksums());
+    file.expect_whole();
+    CHECK(file.values<float>("a") == a);
+  }
+  std::size_t unnoticed = 0;
+  for (std::size_t bit = 0; bit < 8 * whole.size(); ++bit) {
+    std::string flipped = whole;
+    flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ (1 << bit % 8));
+    std::ofstream(folder / "flipped", std::ios::binary) << flipped;
+    try {
+      const SafetensorsFile file(folder / "flipped");
+      file.expect_whole();
+      // Only the name of the checksums may change: everything else is as it was.
+      unnoticed += file.has_checksums() || file.values<float>("a") != a || file.meta("state") != metadata["state"];
+    } catch (const error& e) {
+      unnoticed += std::string(e.what()).find("/flipped: ") == std::string::npos;
+    }
+  }
+  CHECK(unnoticed == 0);
+
+  std::string flipped = whole;
+  flipped[whole.size() - 5] ^= 1;  // the last byte of "a", before the four of the ids
+  std::ofstream(folder / "flipped", std::ios::binary) << flipped;
+  const SafetensorsFile file(folder / "flipped");
+  REQUIRE_ERROR(file.values<float>("a"), "flipped: tensor 'a' has the checksum ");
+  REQUIRE_ERROR(file.tensor(file.at("a")), "its bytes have changed since they were written");
+  CHECK(file.values<std::uint8_t>("ids") == ids);
+  // Without checksums nothing is compared.
+  write_safetensors(folder / "without", tensors);
+  const SafetensorsFile without(folder / "without");
+  CHECK_FALSE(without.has_checksums());
+  without.expect_whole();
+}
+
+TEST_CASE("checksums that are damaged or miss a tensor are errors") {
+  const Folder folder;
+  const float x = 1;
+  const std::vector<TensorView> tensors{tensor_view("a", &x, 1)};
+  for (const char* checksums : {"", "[]", "{}", R"({"a":3})", R"({"a":"0000000000000000"})"}) {
+    write_safetensors(folder / "f", tensors, {{"checksums", checksums}});
+    REQUIRE_ERROR(SafetensorsFile(folder / "f"), "f: metadata 'checksums' has none of '");
+  }
 }
 
 TEST_CASE("Python's safetensors package reads our files and we read its own") {

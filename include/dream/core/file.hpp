@@ -1,9 +1,8 @@
-// Files (POSIX): written whole or not at all, read whole or mapped. Every failed call is a dream::error that names the
-// file and the reason.
+// Files (POSIX): written whole or not at all, read whole or by pieces. Every failed call is a dream::error that names
+// the file and the reason.
 #pragma once
 
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -53,6 +53,16 @@ inline int sync_file(const Descriptor& file) {
     result = ::fsync(file.get());
   } while (result != 0 && errno == EINTR);
   return result == 0 ? 0 : errno;
+}
+
+/// Makes the names in the folder of a file durable; 0, or the errno of what failed. A folder that may be written but
+/// not read cannot be flushed, and some file systems cannot flush folders at all.
+inline int sync_folder_of(const std::string& path) {
+  std::string folder = std::filesystem::path(path).parent_path().string();
+  if (folder.empty()) folder = ".";
+  const Descriptor opened(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const int code = opened.get() >= 0 ? sync_file(opened) : 0;
+  return code == EINVAL ? 0 : code;
 }
 
 }  // namespace detail
@@ -104,7 +114,7 @@ class AtomicFile {
 
   /// Appends bytes. A failure (disk full, ...) discards the file.
   void write(const void* data, std::size_t bytes) {
-    DREAM_EXPECT(file_.get() >= 0, path_, ": written to after it was committed or had failed");
+    DREAM_EXPECT(file_.get() >= 0 && !prepared_, path_, ": written to after it was committed or had failed");
     if (buffer_.size() + bytes > buffer_limit) flush();
     const char* from = static_cast<const char*>(data);
     if (bytes >= buffer_limit) {
@@ -115,24 +125,24 @@ class AtomicFile {
   }
   void write(std::string_view text) { write(text.data(), text.size()); }
 
+  /// Makes everything written durable, under the temporary's name; only commit() may follow. Several files are all
+  /// prepared before the first is committed, so that what fails while they are written leaves all the old ones.
+  void prepare() {
+    DREAM_EXPECT(file_.get() >= 0 && !prepared_, path_, ": committed twice, or after it had failed");
+    flush();
+    if (!temporary_.empty()) check(detail::sync_file(file_), "flushing to the disk");
+    prepared_ = true;
+  }
+
   /// Makes everything written durable, then puts it in the target's place in one step.
   void commit() {
+    if (!prepared_) prepare();
     DREAM_EXPECT(file_.get() >= 0, path_, ": committed twice, or after it had failed");
-    flush();
-    if (temporary_.empty()) {
-      check(file_.close(), "closing");
-      return;
-    }
-    check(detail::sync_file(file_), "flushing to the disk");
     check(file_.close(), "closing");
+    if (temporary_.empty()) return;
     if (::rename(temporary_.c_str(), target_.c_str()) != 0) check(errno, "renaming the finished file");
     forget();
-    std::string folder = std::filesystem::path(target_).parent_path().string();
-    if (folder.empty()) folder = ".";
-    const detail::Descriptor opened(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    // A folder that may be written but not read cannot be flushed, and some file systems cannot flush folders at all.
-    const int code = opened.get() >= 0 ? detail::sync_file(opened) : 0;
-    if (code != EINVAL) check(code, "flushing its folder");
+    check(detail::sync_folder_of(target_), "flushing its folder");
   }
 
  private:
@@ -173,6 +183,7 @@ class AtomicFile {
   Temporary registered_;
   std::vector<char> buffer_;
   detail::Descriptor file_;
+  bool prepared_ = false;
 };
 
 /// The whole contents of a file. Missing, unreadable or a folder: an error.
@@ -192,38 +203,78 @@ inline std::string read_file(const std::string& path) {
   return contents;
 }
 
-/// A file's bytes, mapped read-only. The file must not shrink while it is mapped.
-class MappedFile {
+/// An open regular file that is read piece by piece. One that changes its size meanwhile is an error, not a signal.
+class FileReader {
  public:
-  explicit MappedFile(const std::string& path) {
-    const auto [file, about] = detail::open_for_reading(path);
-    if (!S_ISREG(about.st_mode)) fail(path, ": is neither a regular file nor a folder, so it cannot be mapped");
+  explicit FileReader(std::string path) : path_(std::move(path)) {
+    auto [file, about] = detail::open_for_reading(path_);
+    if (!S_ISREG(about.st_mode)) fail(path_, ": is neither a regular file nor a folder, expected a file");
+    file_ = std::move(file);
     size_ = static_cast<std::size_t>(about.st_size);
-    if (size_ == 0) return;
-    void* address = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);
-    if (address == MAP_FAILED) fail(path, ": cannot map ", size_, " bytes: ", detail::reason(errno));
-    data_ = static_cast<const char*>(address);
-    ::madvise(address, size_, MADV_SEQUENTIAL);
-  }
-  MappedFile(MappedFile&& other) noexcept
-      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
-  MappedFile& operator=(MappedFile&& other) noexcept {
-    std::swap(data_, other.data_);
-    std::swap(size_, other.size_);
-    return *this;
-  }
-  ~MappedFile() {
-    if (data_) ::munmap(const_cast<char*>(data_), size_);
   }
 
-  const char* data() const { return data_; }
+  const std::string& path() const { return path_; }
   std::size_t size() const { return size_; }
-  std::string_view text() const { return {data_, size_}; }
+
+  /// Reads bytes from `at` on, all of which must lie in the file.
+  void read(std::size_t at, void* out, std::size_t bytes) const {
+    DREAM_EXPECT(at <= size_ && bytes <= size_ - at, path_, ": ", bytes, " bytes asked for at byte ", at,
+                 ", but the file has ", size_);
+    char* to = static_cast<char*>(out);
+    while (bytes > 0) {
+      const ssize_t done = ::pread(file_.get(), to, bytes, static_cast<off_t>(at));
+      if (done < 0 && errno == EINTR) continue;
+      if (done < 0) fail(path_, ": failed while reading at byte ", at, ": ", detail::reason(errno));
+      if (done == 0) fail(path_, ": ends at byte ", at, ", but had ", size_, " bytes when it was opened");
+      to += done;
+      at += static_cast<std::size_t>(done);
+      bytes -= static_cast<std::size_t>(done);
+    }
+  }
+
+  /// To be called when everything is read.
+  void expect_same_size() const {
+    struct stat about;
+    if (::fstat(file_.get(), &about) != 0) fail(path_, ": cannot read its size: ", detail::reason(errno));
+    DREAM_EXPECT(static_cast<std::size_t>(about.st_size) == size_, path_, ": has ", about.st_size, " bytes, but had ",
+                 size_, " when it was opened");
+  }
 
  private:
-  const char* data_ = nullptr;
+  std::string path_;
+  detail::Descriptor file_;
   std::size_t size_ = 0;
 };
+
+/// All bytes of a regular file, in memory. They stay where they are when the object is moved.
+class FileBytes {
+ public:
+  explicit FileBytes(const std::string& path) {
+    const FileReader file(path);
+    data_ = std::make_unique_for_overwrite<char[]>(file.size());
+    size_ = file.size();
+    file.read(0, data_.get(), size_);
+    file.expect_same_size();
+  }
+
+  const char* data() const { return data_.get(); }
+  std::size_t size() const { return size_; }
+  std::string_view text() const { return {data_.get(), size_}; }
+
+ private:
+  std::unique_ptr<char[]> data_;
+  std::size_t size_ = 0;
+};
+
+/// Removes a file durably; one that is not there is removed already.
+inline void remove_file(const std::string& path) {
+  if (::unlink(path.c_str()) != 0) {
+    if (errno == ENOENT) return;
+    fail(path, ": cannot be removed: ", detail::reason(errno));
+  }
+  if (const int code = detail::sync_folder_of(path))
+    fail(path, ": failed while flushing its folder: ", detail::reason(code));
+}
 
 /// Whether there is a file or folder of this name.
 inline bool file_exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }

@@ -1,5 +1,5 @@
-// Ids in text files of interactions: fields parsed where they are mapped and turned into rows. Line numbers are counted
-// only when an error needs one.
+// Ids in text files of interactions: fields parsed where they lie in memory and turned into rows. Line numbers are
+// counted only when an error needs one.
 #pragma once
 
 #include <algorithm>
@@ -26,10 +26,10 @@ enum class IdKind { automatic, integers, strings };
 
 namespace detail {
 
-/// A mapped text file that knows the lines of its bytes.
+/// A text file in memory that knows the lines of its bytes.
 struct TextFile {
   std::string path;
-  MappedFile file;
+  FileBytes file;
   std::vector<char> rewritten;  ///< where it is not empty, the text instead of the file's, with the same lines
 
   explicit TextFile(std::string name, const char* wanted = "interactions") : path(std::move(name)), file(path) {
@@ -126,10 +126,12 @@ class IdColumn {
         refuse(file, p, field_at<Plain>(p, end));
       row = static_cast<index_t>(value);
       highest_ = std::max(highest_, row);
+      ++parsed_;
       const std::size_t word = static_cast<std::size_t>(row) / 64;
-      if (word >= named_.size()) [[unlikely]]
-        named_.resize(std::max(word + 1, 2 * named_.size()));
-      named_[word] |= std::uint64_t{1} << row % 64;
+      if (word < named_.size() || has_room_for(word)) [[likely]]
+        named_[word] |= std::uint64_t{1} << row % 64;
+      else
+        add_far(row);
       return last;
     }
     const std::string_view id = field_at<Plain>(p, end);
@@ -153,7 +155,7 @@ class IdColumn {
   }
 
   bool integers() const { return kind_ == IdKind::integers; }
-  /// The ids seen, while the files are still mapped. Not for listed ids.
+  /// The ids seen, while the files are still in memory. Not for listed ids.
   IdMap ids() const {
     IdMap map;
     map.count = integers() ? highest_ + 1 : static_cast<index_t>(order_.size());
@@ -165,22 +167,37 @@ class IdColumn {
   /// were, and these get names.
   IdMap ids_without_gaps(std::vector<index_t>& rows) const {
     IdMap map = ids();
-    std::vector<index_t> before(named_.size());  // named integers below those of a word
+    if (!integers()) return map;
+    std::vector<std::uint64_t> named = named_;
+    std::vector<index_t> far = far_;
+    const std::size_t near = 64 * named.size();  // far ids below have got a bit's place since
+    for (const index_t id : far)
+      if (static_cast<std::size_t>(id) < near) named[static_cast<std::size_t>(id) / 64] |= std::uint64_t{1} << id % 64;
+    std::erase_if(far, [near](index_t id) { return static_cast<std::size_t>(id) < near; });
+    sort_unique(far);
+    std::vector<index_t> before(named.size());  // named integers below those of a word
     index_t count = 0;
-    for (std::size_t w = 0; w < named_.size(); ++w) {
+    for (std::size_t w = 0; w < named.size(); ++w) {
       before[w] = count;
-      count += std::popcount(named_[w]);
+      count += std::popcount(named[w]);
     }
-    if (!integers() || count == map.count) return map;
+    const index_t near_count = count;
+    count += static_cast<index_t>(far.size());
+    if (count == map.count) return map;
     map.names.reserve(static_cast<std::size_t>(count));
-    for (std::size_t w = 0; w < named_.size(); ++w)
-      for (std::uint64_t bits = named_[w]; bits != 0; bits &= bits - 1)
+    for (std::size_t w = 0; w < named.size(); ++w)
+      for (std::uint64_t bits = named[w]; bits != 0; bits &= bits - 1)
         map.names.push_back(std::to_string(64 * w + static_cast<std::size_t>(std::countr_zero(bits))));
+    for (const index_t id : far) map.names.push_back(std::to_string(id));
     map.count = count;
     for (index_t& row : rows) {
       const std::size_t word = static_cast<std::size_t>(row) / 64;
-      const std::uint64_t below = (std::uint64_t{1} << row % 64) - 1;
-      row = before[word] + static_cast<index_t>(std::popcount(named_[word] & below));
+      if (word < named.size()) {
+        const std::uint64_t below = (std::uint64_t{1} << row % 64) - 1;
+        row = before[word] + static_cast<index_t>(std::popcount(named[word] & below));
+      } else {
+        row = near_count + static_cast<index_t>(std::lower_bound(far.begin(), far.end(), row) - far.begin());
+      }
     }
     return map;
   }
@@ -188,6 +205,24 @@ class IdColumn {
  private:
   static constexpr std::int64_t limit = std::numeric_limits<index_t>::max() - 1;
 
+  static void sort_unique(std::vector<index_t>& ids) {
+    std::sort(ids.begin(), ids.end());
+    ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  }
+  /// Gives a word of bits its place where the ids read so far are worth it: a word a line, and some to begin with.
+  bool has_room_for(std::size_t word) {
+    const std::size_t room = 1024 + parsed_;
+    if (word >= room) return false;
+    named_.resize(std::min(std::max(word + 1, 2 * named_.size()), room));
+    return true;
+  }
+  void add_far(index_t row) {
+    if (far_.size() >= far_room_) {
+      sort_unique(far_);
+      far_room_ = std::max(far_room_, 2 * far_.size());
+    }
+    far_.push_back(row);
+  }
   void decide(std::string_view id) {
     const std::string_view digits = id.substr(id.substr(0, 1) == "-");
     const bool whole = !digits.empty() && digits.find_first_not_of("0123456789") == std::string_view::npos;
@@ -211,9 +246,14 @@ class IdColumn {
   std::string list_path_;
   std::optional<IdIndex> index_;
   index_t highest_ = -1;
-  std::vector<std::uint64_t> named_;  // a bit for every integer up to the highest: 1 where it was read
+  // Memory follows the number of ids that are read, not the largest: integers have a bit each, 1 where they were read,
+  // as far as has_room_for() lets it; those beyond stand in a list, with repetitions.
+  std::size_t parsed_ = 0;
+  std::vector<std::uint64_t> named_;
+  std::vector<index_t> far_;
+  std::size_t far_room_ = 1024;
   std::unordered_map<std::string_view, index_t> rows_;
-  std::vector<std::string_view> order_;  // into the mapped files
+  std::vector<std::string_view> order_;  // into the files
 };
 
 }  // namespace detail

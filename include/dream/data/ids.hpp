@@ -52,7 +52,7 @@ inline void drop_identity(IdMap& ids) {
 /// Reads a file of lines `row TAB id`, rows 0, 1, 2, ... in order, under an optional header `row TAB id`. Ids that are
 /// all equal to their rows give the identity.
 inline IdMap read_ids(const std::string& path) {
-  const MappedFile file(path);
+  const FileBytes file(path);
   const std::string_view text = file.text();
   detail::refuse_binary(path, text);
   IdMap ids;
@@ -89,16 +89,21 @@ inline IdMap read_ids(const std::string& path) {
   return ids;
 }
 
-/// Writes what read_ids reads, header included.
-inline void write_ids(const std::string& path, const IdMap& ids) {
-  AtomicFile file(path);
+/// Writes what read_ids reads, header included, into a file that the caller commits.
+inline void write_ids(AtomicFile& file, const IdMap& ids) {
   file.write("row\tid\n");
   for (index_t row = 0; row < ids.count; ++row) {
     const std::string id = ids.name(row);
-    DREAM_EXPECT(!id.empty() && id.find_first_of("\t\r\n") == std::string::npos, path, ": the id of row ", row,
+    DREAM_EXPECT(!id.empty() && id.find_first_of("\t\r\n") == std::string::npos, file.path(), ": the id of row ", row,
                  " is empty or has a TAB or a line break in it, so it cannot be written");
     file.write(concat(row, '\t', id, '\n'));
   }
+}
+
+/// The same as a file that appears whole or not at all.
+inline void write_ids(const std::string& path, const IdMap& ids) {
+  AtomicFile file(path);
+  write_ids(file, ids);
   file.commit();
 }
 

@@ -1,5 +1,5 @@
 // Text files of interactions: tables (`.inter` with TABs, plain ones with blanks or commas) and LightGCN lists. The
-// bytes are parsed where they are mapped; line numbers are counted only when an error needs one.
+// bytes are parsed where they lie in memory; line numbers are counted only when an error needs one.
 #pragma once
 
 #include <algorithm>

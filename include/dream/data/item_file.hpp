@@ -21,7 +21,7 @@
 namespace dream::detail {
 
 /// The file in two steps, as its items count with those of the interactions: the header, then the rows. The file stays
-/// mapped while it lives, for string ids.
+/// in memory while it lives, for string ids.
 class ItemFile {
  public:
   /// Reads the header. A file without a float_seq column is noted, and has no modality.

@@ -163,23 +163,50 @@ class NpyHeaderParser {
   std::size_t at_ = 0;
 };
 
-/// read_npy of the bytes of a file; `path` names it in errors.
-inline NpyMatrix parse_npy(const std::string& path, std::string_view bytes) {
+/// Bytes in memory that are read as those of a FileReader are.
+struct BytesInMemory {
+  std::string_view bytes;
+
+  std::size_t size() const { return bytes.size(); }
+  void read(std::size_t at, void* out, std::size_t count) const {
+    if (count > 0) std::memcpy(out, bytes.data() + at, count);
+  }
+};
+
+/// Reads `count` values of another width than float's from `at` on, a block at a time.
+template <class Stored, class Source, class Convert>
+void read_converted(const Source& source, std::size_t at, std::vector<float>& values, Convert convert) {
+  std::vector<Stored> block(std::min<std::size_t>(values.size(), 1 << 16));
+  for (std::size_t done = 0; done < values.size(); done += block.size()) {
+    block.resize(std::min(block.size(), values.size() - done));
+    source.read(at + done * sizeof(Stored), block.data(), block.size() * sizeof(Stored));
+    std::transform(block.begin(), block.end(), values.begin() + static_cast<std::ptrdiff_t>(done), convert);
+  }
+}
+
+/// read_npy of a FileReader or of bytes in memory; `path` names it in errors.
+template <class Source>
+NpyMatrix parse_npy(const std::string& path, const Source& source) {
   constexpr std::string_view magic("\x93NUMPY", 6);
+  const std::size_t size = source.size();
+  std::string bytes(std::min<std::size_t>(size, 12), '\0');
+  source.read(0, bytes.data(), bytes.size());
   if (bytes.substr(0, 6) != magic) fail(path, ": byte 0: found no .npy magic string, expected \\x93NUMPY");
-  if (bytes.size() < 10) fail(path, ": byte ", bytes.size(), ": found the end of the file, expected an .npy header");
+  if (size < 10) fail(path, ": byte ", size, ": found the end of the file, expected an .npy header");
   const auto byte = [&](std::size_t i) { return std::size_t{static_cast<unsigned char>(bytes[i])}; };
   if (byte(6) < 1 || byte(6) > 3 || byte(7) != 0)
     fail(path, ": byte 6: found format version ", byte(6), ".", byte(7), ", expected 1.0, 2.0 or 3.0");
   const std::size_t start = byte(6) == 1 ? 10 : 12;
-  if (bytes.size() < start) fail(path, ": byte ", bytes.size(), ": found the end of the file, expected an .npy header");
+  if (size < start) fail(path, ": byte ", size, ": found the end of the file, expected an .npy header");
   std::size_t length = byte(8) | byte(9) << 8;
   if (byte(6) > 1) length |= byte(10) << 16 | byte(11) << 24;
-  if (length > bytes.size() - start)
-    fail(path, ": byte 8: found a header length of ", length, ", expected at most the ", bytes.size() - start,
+  if (length > size - start)
+    fail(path, ": byte 8: found a header length of ", length, ", expected at most the ", size - start,
          " bytes that follow");
 
-  NpyHeaderParser header(path, bytes.substr(start, length), start);
+  std::string text(length, '\0');
+  source.read(start, text.data(), length);
+  NpyHeaderParser header(path, text, start);
   header.parse();
   const std::string_view descr = header.descr;
   const std::size_t width = descr == "<f2" ? 2 : descr == "<f4" ? 4 : descr == "<f8" ? 8 : 0;
@@ -202,33 +229,21 @@ inline NpyMatrix parse_npy(const std::string& path, std::string_view bytes) {
   matrix.rows = static_cast<index_t>(header.shape[0]);
   matrix.cols = static_cast<index_t>(header.shape[1]);
   const std::size_t count = static_cast<std::size_t>(header.shape[0]) * static_cast<std::size_t>(header.shape[1]);
-  const std::size_t data = start + length, left = bytes.size() - data;
+  const std::size_t data = start + length, left = size - data;
   // Compared by division: the number of bytes may overflow.
   if (count > left / width)
-    fail(path, ": byte ", bytes.size(), ": found the end of the file after ", left / width, " values, expected ", count,
-         " (", matrix.rows, " x ", matrix.cols, ")");
+    fail(path, ": byte ", size, ": found the end of the file after ", left / width, " values, expected ", count, " (",
+         matrix.rows, " x ", matrix.cols, ")");
   if (count * width != left)
     fail(path, ": byte ", data + count * width, ": found ", left - count * width,
          " bytes more, expected the end of the file after ", matrix.rows, " x ", matrix.cols, " values");
 
-  const char* from = bytes.data() + data;
   static_assert(std::endian::native == std::endian::little);
-  if (width == 4 && reinterpret_cast<std::uintptr_t>(from) % alignof(float) == 0) {
-    matrix.values.assign(reinterpret_cast<const float*>(from), reinterpret_cast<const float*>(from) + count);
-    return matrix;
-  }
   matrix.values.resize(count);
-  if (width == 4 && count > 0) std::memcpy(matrix.values.data(), from, 4 * count);
-  for (std::size_t i = 0; width == 2 && i < count; ++i) {
-    std::uint16_t half;
-    std::memcpy(&half, from + 2 * i, 2);
-    matrix.values[i] = half_to_float(half);
-  }
-  for (std::size_t i = 0; width == 8 && i < count; ++i) {
-    double value;
-    std::memcpy(&value, from + 8 * i, 8);
-    matrix.values[i] = static_cast<float>(value);
-  }
+  if (width == 4) source.read(data, matrix.values.data(), 4 * count);
+  if (width == 2) read_converted<std::uint16_t>(source, data, matrix.values, half_to_float);
+  if (width == 8)
+    read_converted<double>(source, data, matrix.values, [](double value) { return static_cast<float>(value); });
   return matrix;
 }
 
@@ -236,17 +251,18 @@ inline NpyMatrix parse_npy(const std::string& path, std::string_view bytes) {
 
 /// Reads a 2-d .npy file of <f2 (converted exactly), <f4 or <f8 (rounded to nearest). Anything else is an error.
 inline NpyMatrix read_npy(const std::string& path) {
-  const MappedFile file(path);
-  return detail::parse_npy(path, file.text());
+  const FileReader file(path);
+  NpyMatrix matrix = detail::parse_npy(path, file);
+  file.expect_same_size();
+  return matrix;
 }
 
-/// Writes a matrix as .npy version 1, <f4, C order; the file appears whole or not at all.
-inline void write_npy(const std::string& path, MatrixView<const float> matrix) {
+/// Writes a matrix as .npy version 1, <f4, C order, into a file that the caller commits.
+inline void write_npy(AtomicFile& file, MatrixView<const float> matrix) {
   std::string header =
       concat("{'descr': '<f4', 'fortran_order': False, 'shape': (", matrix.rows, ", ", matrix.cols, "), }");
   header.resize((10 + header.size() + 1 + 63) / 64 * 64 - 10, ' ');  // NumPy starts the values at a multiple of 64
   header.back() = '\n';
-  AtomicFile file(path);
   file.write(std::string_view("\x93NUMPY\x01\x00", 8));
   const char length[2] = {static_cast<char>(header.size() & 0xff), static_cast<char>(header.size() >> 8)};
   file.write(length, 2);
@@ -257,6 +273,12 @@ inline void write_npy(const std::string& path, MatrixView<const float> matrix) {
     for (index_t i = 0; i < matrix.rows; ++i)
       file.write(matrix.row(i), static_cast<std::size_t>(matrix.cols) * sizeof(float));
   }
+}
+
+/// The same as a file that appears whole or not at all.
+inline void write_npy(const std::string& path, MatrixView<const float> matrix) {
+  AtomicFile file(path);
+  write_npy(file, matrix);
   file.commit();
 }
 

@@ -103,7 +103,7 @@ class ZipArchive {
 
 /// Reads the only array of an .npz file, as read_npy does. Several arrays, none, or a packed one are errors.
 inline NpyMatrix read_npz(const std::string& path) {
-  const MappedFile file(path);
+  const FileBytes file(path);
   if (file.text().substr(0, 2) != "PK") fail(path, ": byte 0: found no zip archive, expected an .npz file");
   const detail::ZipArchive archive(path, file.text());
   const auto& members = archive.members();
@@ -121,7 +121,7 @@ inline NpyMatrix read_npz(const std::string& path) {
     fail(path, ": the array '", names, "' is ", member.flags % 2 != 0 ? "encrypted" : "compressed",
          ", expected it as it is (np.savez('", name, "', np.load('", name, "')['", names, "']) stores it so)");
   }
-  return detail::parse_npy(concat(path, ": ", member.name), archive.content(member));
+  return detail::parse_npy(concat(path, ": ", member.name), detail::BytesInMemory{archive.content(member)});
 }
 
 }  // namespace dream

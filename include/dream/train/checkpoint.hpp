@@ -1,11 +1,13 @@
-// Checkpoints: a training run, or the vectors that rank, as safetensors files. Needs nlohmann-json.
+// Checkpoints: a training run as a safetensors file. Needs nlohmann-json.
 //
 // A checkpoint holds the parameters and Adam's moments by name, the vectors of the best epoch, and as metadata the
-// format's version, model, config, data fingerprint and the state of training. The sampler's state is its seed and the
-// epoch. Everything is stored exactly, so training goes on to the same bits.
+// format's version, model, config, data fingerprint, the state of training and checksums. The sampler's state is its
+// seed and the epoch. Everything is stored exactly, so training goes on to the same bits.
 #pragma once
 
 #include <cstdint>
+#include <limits>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,112 +17,11 @@
 #include <dream/data/dataset.hpp>
 #include <dream/train/fit.hpp>
 #include <dream/train/safetensors.hpp>
+#include <dream/train/stored_vectors.hpp>
 
 namespace dream {
 
-/// The version of the checkpoint format; files of another are refused.
-inline constexpr int checkpoint_version = 1;
-
-/// What a checkpoint comes from.
-struct CheckpointOrigin {
-  std::string model;       ///< name of the model
-  std::string config;      ///< the merged config, as JSON text
-  std::uint64_t data = 0;  ///< fingerprint of the data set
-};
-
-/// The vectors of one epoch, with what is needed to serve them.
-struct StoredVectors {
-  CheckpointOrigin origin;
-  int epoch = 0;
-  Matrix<float, Cpu> users, items;
-  IdMap user_ids, item_ids;
-};
-
 namespace detail {
-
-inline std::string to_hex(std::uint64_t value) {
-  std::string text(16, '0');
-  for (std::size_t i = 16; i-- > 0; value >>= 4) text[i] = "0123456789abcdef"[value & 15];
-  return text;
-}
-
-inline std::uint64_t from_hex(const SafetensorsFile& file, const std::string& key) {
-  const std::string& text = file.meta(key);
-  DREAM_EXPECT(text.size() == 16 && text.find_first_not_of("0123456789abcdef") == std::string::npos, file.path(),
-               ": metadata '", key, "' is '", text, "', expected 16 hexadecimal digits");
-  return std::stoull(text, nullptr, 16);
-}
-
-inline nlohmann::json meta_json(const SafetensorsFile& file, const std::string& key) {
-  nlohmann::json json = parse_json(file.meta(key), concat(file.path(), ": metadata '", key, "'"));
-  DREAM_EXPECT(json.is_object(), file.path(), ": metadata '", key, "' is not a JSON object");
-  return json;
-}
-
-/// Opens a file of this format and version.
-inline SafetensorsFile open_checkpoint(const std::string& path) {
-  SafetensorsFile file(path);
-  DREAM_EXPECT(file.metadata().count("dream_format") == 1, path,
-               ": a safetensors file, but not one that dream wrote (no metadata 'dream_format')");
-  DREAM_EXPECT(file.meta("dream_format") == std::to_string(checkpoint_version), path, ": format version ",
-               file.meta("dream_format"), "; this program reads version ", checkpoint_version);
-  return file;
-}
-
-inline CheckpointOrigin read_origin(const SafetensorsFile& file) {
-  return {file.meta("model"), file.meta("config"), from_hex(file, "data_fingerprint")};
-}
-
-inline std::map<std::string, std::string> metadata_of(const CheckpointOrigin& origin) {
-  return {{"dream_format", std::to_string(checkpoint_version)},
-          {"model", origin.model},
-          {"config", origin.config},
-          {"data_fingerprint", to_hex(origin.data)}};
-}
-
-/// Ids as lines of text, empty where row numbers are ids.
-inline std::string id_text(const IdMap& ids) {
-  std::string text;
-  for (const std::string& name : ids.names) text += name + "\n";
-  return text;
-}
-
-inline IdMap read_ids(SafetensorsFile& file, const std::string& name, index_t count) {
-  IdMap ids{count, {}};
-  const std::vector<std::uint8_t> text = file.values<std::uint8_t>(name);
-  std::string line;
-  for (const std::uint8_t c : text) {
-    if (c == '\n')
-      ids.names.push_back(std::exchange(line, {}));
-    else
-      line += static_cast<char>(c);
-  }
-  DREAM_EXPECT(line.empty() && (ids.names.empty() || ids.names.size() == static_cast<std::size_t>(count)), file.path(),
-               ": tensor '", name, "' holds ", ids.names.size(), " ids for ", count, " rows");
-  return ids;
-}
-
-/// Reads a matrix of exactly this shape and type.
-template <class T>
-void read_matrix(SafetensorsFile& file, const std::string& name, MatrixView<T> out) {
-  const SafetensorsFile::Entry& entry = file.at(name);
-  const std::vector<std::int64_t> expected{out.rows, out.cols};
-  DREAM_EXPECT(entry.dtype == dtype_of<T>() && entry.shape == expected, file.path(), ": tensor '", name, "' is ",
-               dtype_name(entry.dtype), " ", shape_text(entry.shape), ", expected ", dtype_name(dtype_of<T>()), " ",
-               shape_text(expected));
-  if (out.size() > 0) file.read(entry, out.data);
-}
-
-template <class T>
-Matrix<T, Cpu> read_matrix(SafetensorsFile& file, const std::string& name) {
-  const SafetensorsFile::Entry& entry = file.at(name);
-  constexpr std::int64_t limit = std::numeric_limits<index_t>::max();
-  DREAM_EXPECT(entry.shape.size() == 2 && entry.shape[0] <= limit && entry.shape[1] <= limit, file.path(), ": tensor '",
-               name, "' has shape ", shape_text(entry.shape), ", expected a matrix");
-  Matrix<T, Cpu> out(static_cast<index_t>(entry.shape[0]), static_cast<index_t>(entry.shape[1]));
-  read_matrix<T>(file, name, out.view());
-  return out;
-}
 
 /// Calls f(name, view) for every tensor of training, in a fixed order: parameters, then Adam's moments.
 template <class Model, class F>
@@ -168,10 +69,8 @@ void save_checkpoint(const std::string& path, Trainer<Model>& trainer, const Che
                                      trainer.best_items().cols()));
   }
   const std::string users = detail::id_text(user_ids), items = detail::id_text(item_ids);
-  tensors.push_back(tensor_view("user_ids", reinterpret_cast<const std::uint8_t*>(users.data()),
-                                static_cast<std::int64_t>(users.size())));
-  tensors.push_back(tensor_view("item_ids", reinterpret_cast<const std::uint8_t*>(items.data()),
-                                static_cast<std::int64_t>(items.size())));
+  tensors.push_back(detail::text_view("user_ids", users));
+  tensors.push_back(detail::text_view("item_ids", items));
   nlohmann::ordered_json json;
   json["epoch"] = state.epoch;
   json["adam_steps"] = trainer.optimiser().steps();
@@ -184,12 +83,8 @@ void save_checkpoint(const std::string& path, Trainer<Model>& trainer, const Che
   auto metadata = detail::metadata_of(origin);
   metadata["state"] = json.dump();
   metadata["epoch"] = std::to_string(state.best_epoch);
+  add_checksums(tensors, metadata);
   write_safetensors(path, std::move(tensors), metadata);
-}
-
-/// What a checkpoint or a file of vectors says it comes from.
-inline CheckpointOrigin checkpoint_origin(const std::string& path) {
-  return detail::read_origin(detail::open_checkpoint(path));
 }
 
 /// Puts a run back where it was saved. The trainer must have been made for the same model, config and data; otherwise,
@@ -198,11 +93,11 @@ inline CheckpointOrigin checkpoint_origin(const std::string& path) {
 template <class Model>
 void load_checkpoint(const std::string& path, Trainer<Model>& trainer, const CheckpointOrigin& origin) {
   using T = typename Model::value_type;
-  SafetensorsFile file = detail::open_checkpoint(path);
+  const SafetensorsFile file = detail::open_checkpoint(path);
   const CheckpointOrigin stored = detail::read_origin(file);
   DREAM_EXPECT(stored.model == origin.model, path, ": holds a ", stored.model, " model, not ", origin.model);
-  DREAM_EXPECT(stored.data == origin.data, path, ": was trained on other data (fingerprint ",
-               detail::to_hex(stored.data), ", this data has ", detail::to_hex(origin.data), ")");
+  DREAM_EXPECT(stored.data == origin.data, path, ": was trained on other data (fingerprint ", hash_text(stored.data),
+               ", this data has ", hash_text(origin.data), ")");
   DREAM_EXPECT(file.metadata().count("state") == 1, path,
                ": holds the vectors that rank, not a model; take the run's checkpoint.safetensors");
   const nlohmann::json json = detail::meta_json(file, "state");
@@ -250,48 +145,6 @@ void load_checkpoint(const std::string& path, Trainer<Model>& trainer, const Che
   }
   trainer.optimiser().set_steps(steps);
   trainer.state() = std::move(state);
-}
-
-/// Writes the vectors of an epoch with their ids: all that serving needs.
-inline void save_vectors(const std::string& path, const CheckpointOrigin& origin, int epoch,
-                         MatrixView<const float> users, MatrixView<const float> items, const IdMap& user_ids,
-                         const IdMap& item_ids) {
-  DREAM_EXPECT(users.rows == user_ids.count && items.rows == item_ids.count, "vectors of ", users.rows, " users and ",
-               items.rows, " items, but ids of ", user_ids.count, " and ", item_ids.count);
-  DREAM_EXPECT(users.stride == users.cols && items.stride == items.cols, "vectors must lie without gaps");
-  const std::string user_text = detail::id_text(user_ids), item_text = detail::id_text(item_ids);
-  auto metadata = detail::metadata_of(origin);
-  metadata["epoch"] = std::to_string(epoch);
-  write_safetensors(
-      path,
-      std::vector<TensorView>{tensor_view("user_vectors", users.data, users.rows, users.cols),
-                              tensor_view("item_vectors", items.data, items.rows, items.cols),
-                              tensor_view("user_ids", reinterpret_cast<const std::uint8_t*>(user_text.data()),
-                                          static_cast<std::int64_t>(user_text.size())),
-                              tensor_view("item_ids", reinterpret_cast<const std::uint8_t*>(item_text.data()),
-                                          static_cast<std::int64_t>(item_text.size()))},
-      metadata);
-}
-
-/// Reads the vectors of a file of vectors, or the best epoch's of a checkpoint.
-inline StoredVectors load_vectors(const std::string& path) {
-  SafetensorsFile file = detail::open_checkpoint(path);
-  DREAM_EXPECT(
-      file.find("user_vectors") != nullptr && file.find("item_vectors") != nullptr, path,
-      ": holds no vectors, as training had not been evaluated on valid; a finished run has them in best.safetensors");
-  StoredVectors stored;
-  stored.origin = detail::read_origin(file);
-  const std::string& epoch = file.meta("epoch");
-  DREAM_EXPECT(!epoch.empty() && epoch.size() < 10 && epoch.find_first_not_of("0123456789") == std::string::npos, path,
-               ": metadata 'epoch' is '", epoch, "', expected a number");
-  stored.epoch = std::stoi(epoch);
-  stored.users = detail::read_matrix<float>(file, "user_vectors");
-  stored.items = detail::read_matrix<float>(file, "item_vectors");
-  DREAM_EXPECT(stored.users.cols() == stored.items.cols(), path, ": user vectors have ", stored.users.cols(),
-               " columns, item vectors ", stored.items.cols());
-  stored.user_ids = detail::read_ids(file, "user_ids", stored.users.rows());
-  stored.item_ids = detail::read_ids(file, "item_ids", stored.items.rows());
-  return stored;
 }
 
 }  // namespace dream

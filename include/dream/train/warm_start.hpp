@@ -42,7 +42,7 @@ void take_rows(Trainer<Model>& trainer, const Matrix<typename Model::value_type,
 template <class Model>
 WarmStart warm_start(const std::string& path, Trainer<Model>& trainer, const Dataset& data) {
   using T = typename Model::value_type;
-  SafetensorsFile file = detail::open_checkpoint(path);
+  const SafetensorsFile file = detail::open_checkpoint(path);
   DREAM_EXPECT(file.metadata().count("state") == 1, path,
                ": holds the vectors that rank, not a model; take the run's checkpoint.safetensors");
   const auto rows_of = [&](const std::string& embedding, const std::string& list, const IdMap& ids, index_t& found) {

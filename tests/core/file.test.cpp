@@ -165,7 +165,7 @@ TEST_CASE("a named pipe is refused as an input at once, and a pipe of the proces
   fs::create_symlink("pipe", folder / "link");
   for (const char* name : {"pipe", "link"}) {
     REQUIRE_ERROR(dream::read_file(folder / name), dream::concat(name, ": is a named pipe, expected a file"));
-    REQUIRE_ERROR(dream::MappedFile(folder / name), dream::concat(name, ": is a named pipe, expected a file"));
+    REQUIRE_ERROR(dream::FileBytes(folder / name), dream::concat(name, ": is a named pipe, expected a file"));
   }
   int ends[2];
   REQUIRE(::pipe(ends) == 0);
@@ -177,7 +177,7 @@ TEST_CASE("a named pipe is refused as an input at once, and a pipe of the proces
   ::close(ends[1]);
   const std::string path = dream::concat("/dev/fd/", ends[0]);
   CHECK(dream::read_file(path) == "seen");
-  REQUIRE_ERROR(dream::MappedFile(path), "cannot be mapped");
+  REQUIRE_ERROR(dream::FileBytes(path), "is neither a regular file nor a folder");
   ::close(ends[0]);
   int status = 0;
   REQUIRE(::waitpid(writer, &status, 0) == writer);

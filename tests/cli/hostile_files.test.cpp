@@ -20,6 +20,7 @@ void write_checkpoint(const std::string& from, const std::string& to, const std:
   std::vector<dream::Tensor> tensors;
   for (const auto& entry : file.entries()) tensors.push_back(file.tensor(entry));
   auto metadata = file.metadata();
+  metadata.erase("checksums");
   metadata[key] = value;
   dream::write_safetensors(to, tensors, metadata);
 }

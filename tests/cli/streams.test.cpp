@@ -121,7 +121,7 @@ TEST_CASE("a named pipe as an input is refused, and a configuration may come fro
   std::filesystem::remove(place / "data/more_feat.npy");
   CHECK_FAILS(place.run("inspect --data pipe"), 1, "pipe: is a named pipe, expected a file");
   CHECK_FAILS(place.run("train --data data --out p --config pipe"), 1, "pipe: is a named pipe, expected a file");
-  CHECK_FAILS(place.run(serve + "pipe"), 1, "pipe: is not a regular file");
+  CHECK_FAILS(place.run(serve + "pipe"), 1, "pipe: is a named pipe, expected a file");
   for (const std::string option : {" --users ", " --items ", " --without ", " --histories "})
     CHECK_FAILS(place.run(serve + "o/best.safetensors" + option + "pipe"), 1, "pipe: is a named pipe, expected a file");
   CHECK_FALSE(place.has("p"));

@@ -132,6 +132,8 @@ std::string result_text(const dream::Evaluation& test) {
   return table_text(rows);
 }
 
+std::string this_build() { return dream::concat(dream::build_signature(), ", ", DREAM_BUILD_FLAGS); }
+
 void say(const dream::WarmStart& taken, const std::string& checkpoint, const dream::Dataset& data) {
   print_note(checkpoint, ": ", taken.users, " of ", data.user_count(), " users and ", taken.items, " of ",
              data.item_count(), " items go on from there; ", data.user_count() - taken.users, " users and ",
@@ -158,6 +160,9 @@ int train(const TrainArguments& arguments) {
   if (resume) {
     const dream::CheckpointOrigin stored = dream::checkpoint_origin(folder.checkpoint());
     note_checksums(folder.checkpoint(), stored);
+    if (!stored.build.empty() && stored.build != this_build())
+      print_note(folder.checkpoint(), ": was begun by another build (", stored.build, "; this one is ", this_build(),
+                 "), so the results may differ from those of a run in one piece");
     const Settings began = settings_from_json(dream::parse_json(stored.config, folder.checkpoint() + ": config"),
                                               folder.checkpoint() + ": config");
     settings = merged(began, arguments);

@@ -77,6 +77,9 @@ dream::Diagnostics diagnose_trained(dream::Context<B>& context, dream::Trainer<M
 /// Says on standard error what a run starts from.
 void say(const dream::WarmStart& taken, const std::string& checkpoint, const dream::Dataset& data);
 
+/// The build of this program, for checkpoints.
+std::string this_build();
+
 /// Trains a model that is ready; everything that does not depend on what it is.
 template <class B, class Model>
 int run(dream::Context<B>& context, Model& model, const dream::ModelData<float, B>& prepared,
@@ -89,7 +92,8 @@ int run(dream::Context<B>& context, Model& model, const dream::ModelData<float, 
   options.epochs = std::numeric_limits<int>::max();
   doing("training");
   dream::Trainer<Model> trainer(context, model, data, options);
-  const dream::CheckpointOrigin origin{settings.model_name, to_json(settings).dump(), training.fingerprint};
+  const dream::CheckpointOrigin origin{settings.model_name, to_json(settings).dump(), training.fingerprint, true,
+                                       this_build()};
   if (training.resume)
     dream::load_checkpoint(folder.checkpoint(), trainer, origin);
   else if (!training.from.empty())

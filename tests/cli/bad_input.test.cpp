@@ -252,9 +252,8 @@ TEST_CASE("training that cannot fit into the memory limit is refused with both f
 #endif
   const Workplace place;
   place.make_data();
-  CHECK_FAILS(
-      place.run("train --data data --out o --model lightgcn --set embedding_size=65536", "ulimit -v 100000;"), 1,
-      "data: training lightgcn takes at least 110.0 MiB of memory, and this process may use 97.7 MiB");
+  CHECK_FAILS(place.run("train --data data --out o --model lightgcn --set embedding_size=65536", "ulimit -v 100000;"),
+              1, "data: training lightgcn takes at least 110.0 MiB of memory, and this process may use 97.7 MiB");
   CHECK_FALSE(place.has("o"));
 }
 

@@ -320,4 +320,27 @@ TEST_CASE("killed at any moment, training leaves a whole checkpoint to go on fro
   CHECK_FALSE(contains(place.listing("o"), "partial"));
 }
 
+TEST_CASE("a run that another build began goes on with a note, and one of the same build without") {
+  NEEDS_PROGRAM();
+  const Workplace place;
+  place.make_data();
+  const std::string common =
+      "train --data data --out o --model mf --set embedding_size=4 --set topk=5 --set valid_metric=recall@5 ";
+  REQUIRE(place.run(common + "--epochs 1").code == 0);
+  const Outcome same = place.run(common + "--epochs 2 --resume");
+  CHECK(same.code == 0);
+  CHECK_FALSE(contains(same.err, "another build"));
+  dream::SafetensorsFile file(place / "o/checkpoint.safetensors");
+  std::vector<dream::Tensor> tensors;
+  for (const auto& entry : file.entries()) tensors.push_back(file.tensor(entry));
+  auto metadata = file.metadata();
+  metadata.erase("checksums");
+  metadata["build"] = "gcc 1.0, baseline";
+  dream::write_safetensors(place / "o/checkpoint.safetensors", tensors, metadata);
+  const Outcome other = place.run(common + "--epochs 3 --resume");
+  INFO(other.err);
+  CHECK(other.code == 0);
+  CHECK(contains(other.err, "was begun by another build (gcc 1.0, baseline; this one is "));
+}
+
 }  // namespace dream_tests::cli_train

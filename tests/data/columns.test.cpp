@@ -191,6 +191,10 @@ TEST_CASE("weights are read from the column that is named, follow their interact
   }
   options.columns.weight = "plays";
   REQUIRE_ERROR(read_dataset(folder.write("p.csv", table), options), "the weight_column");
+  TemporaryFolder lists;
+  lists.write("train.txt", "0 1 2\n1 0 2\n");
+  lists.write("test.txt", "0 0\n");
+  REQUIRE_ERROR(read_dataset(lists.path(), options), "lists have no columns, but weight_column = plays");
 }
 
 }  // namespace dream_tests::data_columns

@@ -117,6 +117,9 @@ inline Dataset read_dataset(const std::string& path, const ReadOptions& options 
   const InteractionFiles found = find_interactions(path);
   const std::filesystem::path given = absolute_path(path), folder = found.folder;
   const bool lists = found.format == Format::lists;
+  for (const detail::NamedColumn& column : detail::named_columns(options.columns))
+    DREAM_EXPECT(!lists || column.name->empty(), path, ": lists have no columns, but ", column.key, " = ",
+                 *column.name);
 
   Dataset data;
   data.name = given == folder ? given.filename().string() : given.stem().string();

@@ -28,6 +28,7 @@ struct CheckpointOrigin {
   std::string config;         ///< the merged config, as JSON text
   std::uint64_t data = 0;     ///< fingerprint of the data set
   bool has_checksums = true;  ///< of a file: a change of its values would be found
+  std::string build = {};     ///< build_signature() of the program that wrote it; empty: not known
 };
 
 /// The vectors of one epoch, with what is needed to serve them.
@@ -64,14 +65,17 @@ inline SafetensorsFile open_checkpoint(const std::string& path) {
 }
 
 inline CheckpointOrigin read_origin(const SafetensorsFile& file) {
-  return {file.meta("model"), file.meta("config"), from_hex(file, "data_fingerprint"), file.has_checksums()};
+  return {file.meta("model"), file.meta("config"), from_hex(file, "data_fingerprint"), file.has_checksums(),
+          file.metadata().count("build") > 0 ? file.meta("build") : std::string()};
 }
 
 inline std::map<std::string, std::string> metadata_of(const CheckpointOrigin& origin) {
-  return {{"dream_format", std::to_string(checkpoint_version)},
-          {"model", origin.model},
-          {"config", origin.config},
-          {"data_fingerprint", hash_text(origin.data)}};
+  std::map<std::string, std::string> metadata{{"dream_format", std::to_string(checkpoint_version)},
+                                              {"model", origin.model},
+                                              {"config", origin.config},
+                                              {"data_fingerprint", hash_text(origin.data)}};
+  if (!origin.build.empty()) metadata["build"] = origin.build;
+  return metadata;
 }
 
 /// Ids as lines of text, empty where row numbers are ids.

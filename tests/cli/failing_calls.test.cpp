@@ -17,6 +17,12 @@ namespace fs = std::filesystem;
 
 namespace {
 
+#if defined(DREAM_PROGRAM_HAS_CUDA)
+constexpr bool has_cuda = true;
+#else
+constexpr bool has_cuda = false;
+#endif
+
 #define NEEDS_FAILING_CALLS() \
   NEEDS_PROGRAM();            \
   if (!fs::exists(DREAM_FAILING_CALLS)) DREAM_SKIP("failing calls are not built here (sanitizers, or no glibc)")
@@ -31,7 +37,9 @@ struct Place : Workplace {
   }
 
   static std::string settings(const std::string& kind, long at, const std::string& more = "") {
-    return dream::concat("export DREAM_FAIL=", kind, " DREAM_FAIL_AT=", at, " ", more, " LD_PRELOAD='",
+    // What nvcc puts before main crashes where it lacks memory.
+    const char* const from = has_cuda ? "DREAM_FAIL_FROM=main " : "";
+    return dream::concat("export ", from, "DREAM_FAIL=", kind, " DREAM_FAIL_AT=", at, " ", more, " LD_PRELOAD='",
                          DREAM_FAILING_CALLS, "';");
   }
 

@@ -3,7 +3,7 @@
 //   DREAM_FAIL_AT     which of them fails, from 1; 0: none
 //   DREAM_FAIL_REST   set: all later ones too
 //   DREAM_FAIL_COUNT  a file that receives how many there were, where the program ends by exit()
-// Calls count from before the program's static initialisers on.
+//   DREAM_FAIL_FROM   "main": calls count from there on, not from before the program's static initialisers
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/syscall.h>
@@ -16,6 +16,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 // The names and signatures are the C library's.
 // NOLINTBEGIN(*-reserved-identifier, cert-dcl37-c, cert-dcl51-cpp, cert-dcl50-cpp, readability-*)
@@ -97,6 +98,11 @@ int open(const char* path, int flags, ...) {
 }
 
 using Main = int (*)(int, char**, char**);
+static Main program_main = nullptr;
+static int count_from_main(int argc, char** argv, char** environment) {
+  chosen = std::getenv("DREAM_FAIL");
+  return program_main(argc, argv, environment);
+}
 using Start = int (*)(Main, int, char**, Main, void (*)(), void (*)(), void*);
 int __libc_start_main(Main main, int argc, char** argv, Main init, void (*fini)(), void (*unload)(), void* stack) {
   const auto start = reinterpret_cast<Start>(::dlsym(RTLD_NEXT, "__libc_start_main"));
@@ -104,7 +110,10 @@ int __libc_start_main(Main main, int argc, char** argv, Main init, void (*fini)(
   fails_at = at != nullptr ? std::atol(at) : 0;
   fails_later = std::getenv("DREAM_FAIL_REST") != nullptr;
   std::atexit(write_count);
-  chosen = std::getenv("DREAM_FAIL");
+  if (std::getenv("DREAM_FAIL_FROM") != nullptr)
+    program_main = std::exchange(main, count_from_main);
+  else
+    chosen = std::getenv("DREAM_FAIL");
   return start(main, argc, argv, init, fini, unload, stack);
 }
 }

@@ -91,6 +91,7 @@ const char* next_line(const char* p, const char* end) {
 template <bool Plain>
 const char* first_line(const TextFile& file) {
   const char* p = file.start();
+  if (p == nullptr) return p;  // no bytes
   while (p < file.end()) {
     const char* behind = next_line<Plain>(p, file.end());
     if (!behind && *p == '#' &&

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <numeric>
 
@@ -77,14 +78,15 @@ HostMatrix item_vectors(dream::Context<dream::Cpu>& context, const StoredRun& ru
   vectors.fill(0);
   const dream::IdIndex known(run.item_ids);
   std::vector<std::uint8_t> has(static_cast<std::size_t>(data.item_count()), 0);
+  for (const index_t i : placed_items_of(run, data)) has[static_cast<std::size_t>(i)] = 1;
   std::size_t added = 0;
-  for (const index_t i : placed_items_of(run, data)) {
+  for (index_t i = 0; i < data.item_count(); ++i) {
     const index_t row = known.find(data.items.name(i));
-    if (row < 0) continue;
-    std::copy_n(run.items.view().row(row), vectors.cols(), vectors.view().row(i));
-    has[static_cast<std::size_t>(i)] = 1;
+    added += row < 0;
+    std::uint8_t& placed_here = has[static_cast<std::size_t>(i)];
+    placed_here = placed_here != 0 && row >= 0;
+    if (placed_here) std::copy_n(run.items.view().row(row), vectors.cols(), vectors.view().row(i));
   }
-  for (index_t i = 0; i < data.item_count(); ++i) added += known.find(data.items.name(i)) < 0;
   const std::vector<index_t> by_features =
       dream::place_by_features<float>(context, data.modalities, has, vectors.view());
   for (const index_t i : by_features) has[static_cast<std::size_t>(i)] = 1;
@@ -113,6 +115,7 @@ int recommend_from_histories(dream::Context<dream::Cpu>& context, const Recommen
 
   const auto held =
       dream::interaction_matrix<float>(context, histories.pairs, histories.users.count, data.item_count());
+  const auto none = dream::interaction_matrix<float>(context, {}, histories.users.count, data.item_count());
   const dream::Recommender<float> recommender(items.view());
   HostMatrix users(histories.users.count, items.cols());
   users.fill(0);
@@ -137,9 +140,7 @@ int recommend_from_histories(dream::Context<dream::Cpu>& context, const Recommen
     print_note(arguments.histories, ": ", seen_before, " of ", histories.users.count,
                " users have training interactions too; their lists are from the file alone");
   treat_unknown(rows, unknown, "item that has a vector", arguments);
-  const auto seen = arguments.exclude == "none"
-                        ? dream::interaction_matrix<float>(context, {}, users.rows(), data.item_count())
-                        : dream::interaction_matrix<float>(context, histories.pairs, users.rows(), data.item_count());
+  const auto& seen = arguments.exclude == "none" ? none : held;
   const RecommendationRun recommendations{users.view(),
                                           items.view(),
                                           seen,

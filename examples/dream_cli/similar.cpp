@@ -1,9 +1,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 
+#include <dream/backend/algebra.hpp>
 #include <dream/data/ids.hpp>
 #include <dream/graph/bipartite.hpp>
 #include <dream/serve/recommend.hpp>
@@ -82,22 +82,14 @@ void print_similar(dream::Context<dream::Cpu>& context, const SimilarArguments& 
 void write_similar(dream::Context<dream::Cpu>& context, const SimilarArguments& arguments, PlacedVectors& placed) {
   expect_k(arguments.k, placed);
   const index_t count = placed.vectors.rows();
+  dream::Array<float, dream::Cpu> inverse(count);
+  dream::normalise_rows<float>(context, placed.vectors.view(), placed.vectors.view(), inverse.view());
   dream::Pairs self;
   dream::IdMap ids{count, {}};
-  std::vector<index_t> all;
   for (index_t r = 0; r < count; ++r) {
-    float* const v = placed.vectors.view().row(r);
-    double square = 0;
-    for (index_t j = 0; j < placed.vectors.cols(); ++j) square += static_cast<double>(v[j]) * static_cast<double>(v[j]);
     ids.names.push_back(placed.ids->name(placed.rows[static_cast<std::size_t>(r)]));
-    DREAM_EXPECT(std::isfinite(square), arguments.checkpoint, ": the vector of ", placed.what, " ", ids.names.back(),
-                 " is not finite");
-    if (square > 0)
-      for (index_t j = 0; j < placed.vectors.cols(); ++j)
-        v[j] = static_cast<float>(static_cast<double>(v[j]) / std::sqrt(square));
     self.user.push_back(r);
     self.item.push_back(r);
-    all.push_back(r);
   }
   const auto seen = dream::interaction_matrix<float>(context, self, count, count);
   const std::string header = dream::concat(placed.what, "\tsimilar\trank\tcosine");
@@ -106,7 +98,7 @@ void write_similar(dream::Context<dream::Cpu>& context, const SimilarArguments& 
   const RecommendationRun run{placed.vectors.view(),
                               placed.vectors.view(),
                               seen,
-                              all,
+                              self.user,
                               static_cast<index_t>(arguments.k),
                               ids,
                               ids,

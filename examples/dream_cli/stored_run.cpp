@@ -13,15 +13,16 @@
 
 namespace dream_cli {
 
-void note_checksums(const std::string& path, const dream::CheckpointOrigin& origin) {
+Settings settings_of(const std::string& path, const dream::CheckpointOrigin& origin) {
   if (!origin.has_checksums) print_note(path, ": has no checksums, so a change of its bytes would not be seen");
+  const std::string place = path + ": config";
+  return settings_from_json(dream::parse_json(origin.config, place), place);
 }
 
 StoredRun read_stored_run(const std::string& path) {
   doing("reading a checkpoint");
   StoredRun run{dream::load_vectors(path), path, {}};
-  note_checksums(path, run.origin);
-  run.settings = settings_from_json(dream::parse_json(run.origin.config, path + ": config"), path + ": config");
+  run.settings = settings_of(path, run.origin);
   return run;
 }
 

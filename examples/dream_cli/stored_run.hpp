@@ -17,8 +17,8 @@ struct StoredRun : dream::StoredVectors {
   Settings settings;
 };
 
-/// Says on standard error where a checkpoint has no checksums, as those of earlier versions.
-void note_checksums(const std::string& path, const dream::CheckpointOrigin& origin);
+/// The settings that a checkpoint was trained with; a note where it has no checksums.
+Settings settings_of(const std::string& path, const dream::CheckpointOrigin& origin);
 
 /// Reads and checks a checkpoint file.
 StoredRun read_stored_run(const std::string& path);

@@ -159,27 +159,21 @@ int train(const TrainArguments& arguments) {
   Settings settings;
   if (resume) {
     const dream::CheckpointOrigin stored = dream::checkpoint_origin(folder.checkpoint());
-    note_checksums(folder.checkpoint(), stored);
+    const Settings began = settings_of(folder.checkpoint(), stored);
     if (!stored.build.empty() && stored.build != this_build())
       print_note(folder.checkpoint(), ": was begun by another build (", stored.build, "; this one is ", this_build(),
                  "), so the results may differ from those of a run in one piece");
-    const Settings began = settings_from_json(dream::parse_json(stored.config, folder.checkpoint() + ": config"),
-                                              folder.checkpoint() + ": config");
     settings = merged(began, arguments);
     if (settings.backend == "auto") settings.backend = began.backend;
     expect_same(began, settings, folder.checkpoint());
   } else {
-    Settings start;
     if (!arguments.from.empty()) {
       const dream::CheckpointOrigin origin = dream::checkpoint_origin(arguments.from);
-      note_checksums(arguments.from, origin);
-      start = settings_from_json(dream::parse_json(origin.config, arguments.from + ": config"),
-                                 arguments.from + ": config");
-      settings = merged(start, arguments);
+      settings = merged(settings_of(arguments.from, origin), arguments);
       DREAM_EXPECT(settings.model_name == origin.model, arguments.from, ": holds a ", origin.model, " model, not ",
                    settings.model_name, "; leave --model out, or train anew without --from");
     } else {
-      settings = merged(start, arguments);
+      settings = merged(Settings{}, arguments);
     }
     if (arguments.resume) print_note(arguments.out, ": no checkpoint yet, starting from the beginning");
   }
@@ -231,9 +225,7 @@ int train_settings(const Settings& settings, const std::string& data_folder, Run
 
 int diagnose(const DiagnoseArguments& arguments) {
   const dream::CheckpointOrigin origin = dream::checkpoint_origin(arguments.checkpoint);
-  note_checksums(arguments.checkpoint, origin);
-  const Settings settings = settings_from_json(dream::parse_json(origin.config, arguments.checkpoint + ": config"),
-                                               arguments.checkpoint + ": config");
+  const Settings settings = settings_of(arguments.checkpoint, origin);
   dream::Context<Cpu> context(arguments.threads);
   dream::Dataset data = dream::read_dataset(arguments.data, settings.read);
   DREAM_EXPECT(dream::fingerprint(data) == origin.data, arguments.checkpoint, ": was trained on other data than ",

@@ -15,19 +15,6 @@ using namespace dream_test;
 
 namespace {
 
-using Rows = std::vector<std::vector<std::string>>;
-
-Rows rows_of(const std::string& text) {
-  Rows rows;
-  std::istringstream lines(text);
-  for (std::string line; std::getline(lines, line);) {
-    std::istringstream cells(line);
-    rows.emplace_back();
-    for (std::string cell; std::getline(cells, cell, '\t');) rows.back().push_back(cell);
-  }
-  return rows;
-}
-
 /// The data set of make_data and a model of it in `o`.
 struct Trained : Workplace {
   explicit Trained(const std::string& model = "lightgcn", const std::string& data = "--cold 0.2") {
@@ -38,11 +25,6 @@ struct Trained : Workplace {
     REQUIRE(run.code == 0);
   }
   static std::string with(const std::string& more) { return " --data data --checkpoint o/best.safetensors " + more; }
-  std::set<std::pair<std::string, std::string>> pairs() const {
-    std::set<std::pair<std::string, std::string>> found;
-    for (const auto& row : rows_of(read("data/data.inter"))) found.emplace(row[0], row[1]);
-    return found;
-  }
   std::set<std::string> trained_items() const {
     std::set<std::string> found;
     for (const auto& row : rows_of(read("data/data.inter")))

@@ -3,6 +3,7 @@
 #include <dream/data/read_dataset.hpp>
 
 #include "data/folder.hpp"
+#include "data/notes.hpp"
 #include "support/catch.hpp"
 
 namespace dream_tests::data_columns {
@@ -168,9 +169,7 @@ TEST_CASE("weights are read from the column that is named, follow their interact
   folder.write("p.csv", table);
   const Dataset plain = read_dataset(folder / "p.csv");
   CHECK(plain.train.weight.empty());
-  bool noted = false;
-  for (const std::string& note : plain.notes) noted = noted || note.find("weight_column = count") != std::string::npos;
-  CHECK(noted);
+  CHECK(dream_test::noted(plain, "weight_column = count"));
   ReadOptions options;
   options.columns.weight = "count";
   options.columns.time = "time";

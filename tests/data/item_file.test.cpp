@@ -5,6 +5,7 @@
 #include <dream/data/write_dataset.hpp>
 
 #include "data/folder.hpp"
+#include "data/notes.hpp"
 #include "support/catch.hpp"
 
 namespace dream_tests::data_item_file {
@@ -14,18 +15,13 @@ namespace {
 using dream::Dataset;
 using dream::read_dataset;
 using dream::ReadOptions;
+using dream_test::notes_with;
 using Names = std::vector<std::string>;
 using Values = std::vector<float>;
 using Flags = std::vector<std::uint8_t>;
 
 const std::string inter = "user_id:token\titem_id:token\tx_label:float\n";
 const std::string header = "item_id:token\ttitle:token_seq\timage:float_seq\ttext:float_seq\n";
-
-int notes_with(const Dataset& data, const std::string& text) {
-  int count = 0;
-  for (const std::string& note : data.notes) count += note.find(text) != std::string::npos;
-  return count;
-}
 
 }  // namespace
 

@@ -10,6 +10,7 @@
 #include <dream/data/write_dataset.hpp>
 
 #include "data/folder.hpp"
+#include "data/notes.hpp"
 #include "support/catch.hpp"
 
 namespace dream_tests::data_read_dataset {
@@ -20,6 +21,7 @@ using dream::Dataset;
 using dream::index_t;
 using dream::read_dataset;
 using dream::ReadOptions;
+using dream_test::noted;
 using Rows = std::vector<index_t>;
 using Names = std::vector<std::string>;
 
@@ -30,12 +32,6 @@ const std::string usual = header + "0\t1\t0\n0\t3\t1\n1\t0\t0\n2\t2\t0\n2\t1\t2\
 void write_features(const TemporaryFolder& folder, const std::string& name, index_t rows, std::vector<float> values) {
   const index_t cols = static_cast<index_t>(values.size()) / rows;
   dream::write_npy(folder / (name + "_feat.npy"), {values.data(), rows, cols, cols});
-}
-
-bool noted(const Dataset& data, const std::string& text) {
-  for (const std::string& note : data.notes)
-    if (note.find(text) != std::string::npos) return true;
-  return false;
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <dream/data/read_dataset.hpp>
 
 #include "data/folder.hpp"
+#include "data/notes.hpp"
 #include "support/catch.hpp"
 
 namespace dream_tests::data_split_files {
@@ -14,14 +15,11 @@ using dream::index_t;
 using dream::read_dataset;
 using dream::ReadOptions;
 using dream::SplitRule;
+using dream_test::noted;
+using dream_test::notes_with;
 using Names = std::vector<std::string>;
 using Rows = std::vector<index_t>;
 using Times = std::vector<std::int64_t>;
-
-bool noted(const Dataset& data, const std::string& text) {
-  return std::any_of(data.notes.begin(), data.notes.end(),
-                     [&](const std::string& note) { return note.find(text) != std::string::npos; });
-}
 
 /// The part files of one split, as NAME.train.inter in a folder of its own.
 void write_parts(const TemporaryFolder& folder, const std::string& train, const std::string& valid,
@@ -252,9 +250,7 @@ TEST_CASE("weights are read in every part, or noted once") {
   write_parts(folder, names + "0\t0\t3\n0\t1\t0.5\n", names + "0\t2\t2\n", names + "0\t3\t7\n");
   ReadOptions options;
   const Dataset plain = read_dataset(folder.path(), options);
-  REQUIRE(std::count_if(plain.notes.begin(), plain.notes.end(), [](const std::string& note) {
-            return note.find("There is a column plays, which is not used") != std::string::npos;
-          }) == 1);
+  REQUIRE(notes_with(plain, "There is a column plays, which is not used") == 1);
   options.columns.weight = "plays";
   const Dataset data = read_dataset(folder.path(), options);
   REQUIRE(data.train.weight == std::vector<float>{3, 0.5F});

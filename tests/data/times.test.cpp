@@ -3,6 +3,7 @@
 #include <dream/data/read_dataset.hpp>
 
 #include "data/folder.hpp"
+#include "data/notes.hpp"
 #include "support/catch.hpp"
 
 namespace dream_tests::data_times {
@@ -99,10 +100,7 @@ TEST_CASE("a split by date cuts exactly, with dates, decimals and whole numbers"
 
 TEST_CASE("ratings are told from times, and low ones are dropped on request") {
   TemporaryFolder folder;
-  const auto noted = [](const dream::Dataset& data, const char* text) {
-    return std::any_of(data.notes.begin(), data.notes.end(),
-                       [&](const auto& note) { return note.find(text) != std::string::npos; });
-  };
+  using dream_test::noted;
   ReadOptions options;
   const std::string bare = "0 0 5\n0 1 1\n0 2 3.5\n1 0 5\n1 2 1\n";
   folder.write("p.txt", bare);

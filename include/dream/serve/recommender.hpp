@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include <dream/backend/algebra.hpp>
 #include <dream/backend/gemm.hpp>
 #include <dream/backend/matrix.hpp>
 #include <dream/backend/selection.hpp>
@@ -153,13 +154,9 @@ std::vector<index_t> place_by_features(Context<Cpu>& context, const std::vector<
     if (!placed[static_cast<std::size_t>(i)] &&
         std::any_of(modalities.begin(), modalities.end(), [&](const Modality& m) { return has(m, i); }))
       wanted.push_back(i);
-  std::vector<std::vector<float>> inverse;  // of the lengths of feature rows
+  std::vector<Array<float, Cpu>> inverse;  // of the lengths of feature rows
   for (const Modality& m : modalities)
-    for (index_t i = (inverse.emplace_back(), 0); i < m.rows; ++i) {
-      double square = 0;
-      for (index_t j = 0; j < m.cols; ++j) square += std::pow(static_cast<double>(m.features()(i, j)), 2);
-      inverse.back().push_back(square > 0 ? static_cast<float>(1 / std::sqrt(square)) : 0.0F);
-    }
+    inverse_row_norms<float>(context, m.features(), inverse.emplace_back(m.rows).view());
   constexpr index_t block = 256;
   Matrix<float, Cpu> rows, cosines;
   std::vector<std::uint8_t> found(block);
@@ -180,8 +177,7 @@ std::vector<index_t> place_by_features(Context<Cpu>& context, const std::vector<
         const index_t row = static_cast<index_t>(r), item = these[static_cast<std::size_t>(r)];
         for (index_t i = 0; i < items.rows; ++i) {
           if (!has(modalities[m], item) || !has(modalities[m], i)) continue;
-          sums(row, i) +=
-              cosines(row, i) * inverse[m][static_cast<std::size_t>(item)] * inverse[m][static_cast<std::size_t>(i)];
+          sums(row, i) += cosines(row, i) * inverse[m].data()[item] * inverse[m].data()[i];
           shared(row, i) += 1;
         }
       });

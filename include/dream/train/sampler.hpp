@@ -96,21 +96,17 @@ class PairSampler {
     DREAM_EXPECT(batch >= 0 && count > 0, "batch ", batch, " of ", batches(batch_size));
     batch_users_.resize(count);
     batch_items_.resize(2 * count);
-    draw_range(context, epoch, first, count, batch_users_.data(), batch_items_.data(), batch_items_.data() + count);
-    if (!weights_.empty()) {
-      batch_weights_.resize(count);
-      const auto order = order_of(epoch);
-      for (std::int64_t k = 0; k < count; ++k)
-        batch_weights_.data()[k] = weights_[static_cast<std::size_t>(order(static_cast<std::uint64_t>(first + k)))];
-    }
+    if (!weights_.empty()) batch_weights_.resize(count);
+    draw_range(context, epoch, first, count, batch_users_.data(), batch_items_.data(), batch_items_.data() + count,
+               batch_weights_.data());
     return {batch_users_.view(), batch_items_.view(), static_cast<std::uint32_t>(epoch * batches(batch_size) + batch),
             nullptr, std::as_const(batch_weights_).view()};
   }
 
-  /// Places first .. first + count - 1 of an epoch's order.
+  /// Places first .. first + count - 1 of an epoch's order; `weights` is written where interactions have them.
   void draw_range(Context<Cpu>& context, std::uint32_t epoch, std::int64_t first, std::int64_t count, index_t* users,
-                  index_t* positives, index_t* negatives) const {
-    const auto order = order_of(epoch);
+                  index_t* positives, index_t* negatives, float* weights = nullptr) const {
+    const auto order = FeistelPermutation::of(static_cast<std::uint64_t>(size()), {seed_, RandomUse::shuffle, epoch});
     const RandomStream random{seed_, RandomUse::negatives, epoch};
     context.parallel_blocks(count, 512, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t k = begin; k < end; ++k) {
@@ -119,14 +115,12 @@ class PairSampler {
         users[k] = users_[pick];
         positives[k] = entries_[pick];
         negatives[k] = negative(random, place, users_[pick]);
+        if (weights != nullptr) weights[k] = weights_[pick];
       }
     });
   }
 
  private:
-  FeistelPermutation order_of(std::uint32_t epoch) const {
-    return FeistelPermutation::of(static_cast<std::uint64_t>(size()), {seed_, RandomUse::shuffle, epoch});
-  }
   bool has(index_t user, index_t item) const {
     const index_t *begin = indices_ + offsets_[user], *end = indices_ + offsets_[user + 1];
     if (end - begin > 32) return std::binary_search(begin, end, item);

@@ -40,6 +40,27 @@ struct PairSource {
   std::uint64_t seed;
 };
 
+/// An epoch's order of interactions, whose keys a block shares.
+struct EpochOrder {
+  std::uint64_t key[FeistelPermutation::rounds];
+
+  /// By all threads of the block, before the others.
+  template <class Thread>
+  DREAM_HOST_DEVICE void make(const Thread& th, std::uint64_t seed, std::uint32_t epoch) {
+    const RandomStream shuffle{seed, RandomUse::shuffle, epoch};
+    if (th.thread() < FeistelPermutation::rounds)
+      key[th.thread()] = FeistelPermutation::round_key(shuffle, th.thread());
+    th.sync();
+  }
+  /// Which of `size` interactions stands at a place.
+  DREAM_HOST_DEVICE std::uint64_t at(std::int64_t place, std::int64_t size) const {
+    FeistelPermutation order = FeistelPermutation::without_keys(static_cast<std::uint64_t>(size));
+    DREAM_UNROLL
+    for (int r = 0; r < FeistelPermutation::rounds; ++r) order.key[r] = key[r];
+    return order(static_cast<std::uint64_t>(place));
+  }
+};
+
 /// Draws the `users.size` pairs of the batch at `place`.
 struct DrawPairs {
   static constexpr int threads = 128;
@@ -51,19 +72,14 @@ struct DrawPairs {
     VectorView<index_t> positives;
     VectorView<index_t> negatives;  ///< places behind the end of the epoch get -1 in all three
   };
-  struct Shared {
-    std::uint64_t key[FeistelPermutation::rounds];
-  };
+  using Shared = EpochOrder;
   static int grid(const Params& p) { return static_cast<int>((p.users.size + threads - 1) / threads); }
 
   template <class Thread>
   DREAM_HOST_DEVICE void operator()(const Thread& th, const Params& p, Shared& shared) const {
     const PairSource& source = p.source;
     const std::uint32_t epoch = th.load_readonly(&p.place->epoch);
-    const RandomStream shuffle{source.seed, RandomUse::shuffle, epoch};
-    if (th.thread() < FeistelPermutation::rounds)
-      shared.key[th.thread()] = FeistelPermutation::round_key(shuffle, th.thread());
-    th.sync();
+    shared.make(th, source.seed, epoch);
     const std::int64_t k = std::int64_t{th.block()} * threads + th.thread();
     if (k >= p.users.size) return;
     const std::int64_t place = th.load_readonly(&p.place->batch) * p.batch_size + k;
@@ -73,10 +89,7 @@ struct DrawPairs {
       th.store(p.negatives.data + k, -1);
       return;
     }
-    FeistelPermutation order = FeistelPermutation::without_keys(static_cast<std::uint64_t>(source.users.size));
-    DREAM_UNROLL
-    for (int r = 0; r < FeistelPermutation::rounds; ++r) order.key[r] = shared.key[r];
-    const std::uint64_t pick = order(static_cast<std::uint64_t>(place));
+    const std::uint64_t pick = shared.at(place, source.users.size);
     const index_t user = th.load_readonly(source.users.data + pick);
     th.store(p.users.data + k, user);
     th.store(p.positives.data + k, th.load_readonly(source.positives.data + pick));
@@ -144,26 +157,17 @@ struct DrawWeights {
     index_t batch_size;
     VectorView<float> out;
   };
-  struct Shared {
-    std::uint64_t key[FeistelPermutation::rounds];
-  };
+  using Shared = EpochOrder;
   static int grid(const Params& p) { return static_cast<int>((p.out.size + threads - 1) / threads); }
 
   template <class Thread>
   DREAM_HOST_DEVICE void operator()(const Thread& th, const Params& p, Shared& shared) const {
-    const RandomStream shuffle{p.seed, RandomUse::shuffle, th.load_readonly(&p.place->epoch)};
-    if (th.thread() < FeistelPermutation::rounds)
-      shared.key[th.thread()] = FeistelPermutation::round_key(shuffle, th.thread());
-    th.sync();
+    shared.make(th, p.seed, th.load_readonly(&p.place->epoch));
     const std::int64_t k = std::int64_t{th.block()} * threads + th.thread();
     if (k >= p.out.size) return;
     const std::int64_t place = th.load_readonly(&p.place->batch) * p.batch_size + k;
-    FeistelPermutation order = FeistelPermutation::without_keys(static_cast<std::uint64_t>(p.weights.size));
-    DREAM_UNROLL
-    for (int r = 0; r < FeistelPermutation::rounds; ++r) order.key[r] = shared.key[r];
     const bool there = place < p.weights.size;
-    th.store(p.out.data + k,
-             there ? th.load_readonly(p.weights.data + order(static_cast<std::uint64_t>(place))) : 0.0F);
+    th.store(p.out.data + k, there ? th.load_readonly(p.weights.data + shared.at(place, p.weights.size)) : 0.0F);
   }
 };
 
